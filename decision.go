@@ -1,0 +1,96 @@
+package attune
+
+import "encoding/json"
+
+// DecideRequest is the body of POST /v1/decide.
+type DecideRequest struct {
+	UserID      string `json:"user_id,omitempty"`
+	AnonymousID string `json:"anonymous_id,omitempty"`
+	// Events are Segment events that count before the decision is made.
+	Events []json.RawMessage `json:"events,omitempty"`
+	// After is a consistency token: the decision reflects what it names.
+	After      string          `json:"after,omitempty"`
+	DeadlineMS int             `json:"deadline_ms,omitempty"`
+	Explain    bool            `json:"explain,omitempty"`
+	Context    json.RawMessage `json:"context,omitempty"`
+	Placements []Ask           `json:"placements"`
+}
+
+// Ask is one placement of a DecideRequest.
+type Ask struct {
+	ID    string   `json:"id"`
+	Limit int      `json:"limit,omitempty"`
+	Item  string   `json:"item,omitempty"`  // the item the page is about
+	Items []string `json:"items,omitempty"` // items to re-rank, or a cart
+	Query string   `json:"query,omitempty"` // what was searched for
+}
+
+// Decision is the answer to a DecideRequest.
+type Decision struct {
+	ID             string             `json:"decision_id"`
+	ProfileVersion uint64             `json:"profile_version"`
+	Stale          bool               `json:"stale"`
+	Placements     map[string]*Answer `json:"placements"`
+}
+
+// Answer is what one placement shows.
+type Answer struct {
+	Items      []Ranked `json:"items"`
+	Model      string   `json:"model"`
+	Experiment string   `json:"experiment,omitempty"`
+	Variant    string   `json:"variant,omitempty"`
+	// Fallback names the step of the fallback chain that answered; "" when
+	// the placement's own generators did.
+	Fallback string `json:"fallback"`
+	// Explain is filled when it was asked for.
+	Explain *Explanation `json:"explain,omitempty"`
+}
+
+// Ranked is one item of an Answer, best first.
+type Ranked struct {
+	ID         string          `json:"id"`
+	Score      float64         `json:"score"`
+	Reason     string          `json:"reason,omitempty"`
+	Attributes json.RawMessage `json:"attributes,omitempty"` // the item's, as a JSON object
+	// Propensity is the probability of this item at this position given those
+	// above it; 1 without exploration.
+	Propensity float64 `json:"propensity"`
+}
+
+// Explanation says how an Answer came about.
+type Explanation struct {
+	Generators []GeneratorTrace  `json:"generators"`
+	Filtered   map[string]int    `json:"filtered,omitempty"` // reason → candidates dropped
+	Candidates []CandidateTrace  `json:"candidates,omitempty"`
+	Versions   map[string]uint64 `json:"versions,omitempty"` // config, catalog
+	Inputs     map[string]any    `json:"inputs,omitempty"`   // the profile's lists that were read
+	Micros     int64             `json:"micros"`
+}
+
+// GeneratorTrace says what one candidate generator gave.
+type GeneratorTrace struct {
+	Name       string  `json:"name"`
+	Weight     float64 `json:"weight"`
+	Candidates int     `json:"candidates"`
+	Micros     int64   `json:"micros"`
+	Skipped    string  `json:"skipped,omitempty"` // why it was not asked
+}
+
+// CandidateTrace is one candidate with what each generator said of it.
+type CandidateTrace struct {
+	ID     string             `json:"id"`
+	Score  float64            `json:"score"`
+	From   map[string]float64 `json:"from"` // generator → weighted score
+	Boost  float64            `json:"boost,omitempty"`
+	Reason string             `json:"reason,omitempty"`
+}
+
+// DecisionLog is the payload of KindDecision: the decision, who it was for,
+// and what it was made of.
+type DecisionLog struct {
+	Decision
+	UserID      string `json:"user_id,omitempty"`
+	AnonymousID string `json:"anonymous_id,omitempty"`
+	At          Millis `json:"at"`
+	Micros      int64  `json:"micros"`
+}

@@ -1,0 +1,93 @@
+package attune
+
+import (
+	"strconv"
+
+	"github.com/tidwall/gjson"
+)
+
+// Item is one thing that can be shown, as the catalog's API speaks it.
+// Attributes hold JSON values: string, float64, bool, []any of strings, nil.
+// The usual names are name, category, brand, price, currency, image_url, url
+// and in_stock; every other name is as good.
+type Item struct {
+	ID         string         `json:"id"`
+	Attributes map[string]any `json:"attributes,omitempty"`
+	Deleted    bool           `json:"deleted,omitempty"`
+}
+
+// Product is one product an event names: the product of "Product Viewed", a
+// line of "Order Completed". Raw is its JSON, with every other property.
+type Product struct {
+	ID       string
+	Quantity int64 // 1 when not said; never below 1
+	Position int64 // rank on the page, from 1; 0 when not said
+	Raw      string
+}
+
+// AppendProducts appends the products e names to ps, in order: the lines of
+// properties.products when there are any, else the properties themselves when
+// they have a product_id (or sku, or id of an item). Lines without an id are
+// left out. What it appends owns its memory.
+func AppendProducts(ps []Product, e *Event) []Product {
+	if len(e.Properties) == 0 {
+		return ps
+	}
+	root := gjson.ParseBytes(e.Properties)
+	if list := root.Get("products"); list.IsArray() {
+		list.ForEach(func(_, line gjson.Result) bool {
+			if p, ok := product(line); ok {
+				ps = append(ps, p)
+			}
+			return true
+		})
+		return ps
+	}
+	if p, ok := product(root); ok {
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func product(o gjson.Result) (Product, bool) {
+	p := Product{Quantity: 1}
+	var sku string
+	o.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "product_id":
+			p.ID = scalar(v)
+		case "sku":
+			sku = scalar(v)
+		case "quantity":
+			if n := v.Int(); n > 1 {
+				p.Quantity = n
+			}
+		case "position":
+			p.Position = v.Int()
+		}
+		return true
+	})
+	if p.ID == "" {
+		p.ID = sku
+	}
+	if p.ID == "" {
+		return Product{}, false
+	}
+	p.Raw = o.Raw
+	return p, true
+}
+
+// scalar returns a JSON string or number as the id it stands for.
+func scalar(v gjson.Result) string {
+	switch v.Type {
+	case gjson.String:
+		return v.Str
+	case gjson.Number:
+		if f := v.Num; f == float64(int64(f)) {
+			return strconv.FormatInt(int64(f), 10)
+		}
+		return v.Raw
+	default:
+		return ""
+	}
+}
