@@ -1,0 +1,224 @@
+package model
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// maxL bounds the items of a live session that a query looks at.
+const maxL = 64
+
+// Query asks Sessions for what comes next. Zero L, M, K and N are 2, 500, 500
+// and 21.
+type Query struct {
+	Items []int32 // of the live session, newest first; the first L count
+	L     int     // items of the live session that are looked at, at most 64
+	M     int     // newest sessions looked at, at most the index's Postings
+	K     int     // most similar of them that vote
+	N     int     // items wanted
+	// Owner is the key of the live session: it is not its own neighbour. 0 is
+	// none.
+	Owner uint64
+	// KeepCurrent leaves Items[0] among the answers.
+	KeepCurrent bool
+	// Skip, when not nil, drops an item before the best N are taken.
+	Skip func(item int32) bool
+}
+
+// Scratch is the memory of one query at a time: 8 bytes for every item number
+// and 12 for each of M. The zero value is ready; keep it for the next query.
+type Scratch struct {
+	cells   []cell // by item
+	epoch   uint32
+	touched []int32
+	near    []near
+	counts  []int32 // of neighbours, by similarity
+}
+
+// cell is the score of an item, when epoch is the query's.
+type cell struct {
+	epoch uint32
+	score float32
+}
+
+// near is a neighbour: similarity is the sum of (len - pos) over the shared
+// items, pos the place of the newest of them.
+type near struct {
+	slot       int32
+	similarity int32
+	pos        int32
+}
+
+// Query appends the N best items to dst, best first, equal scores by number.
+// Items of the live session other than the current one may be among them. It
+// allocates nothing once scratch and dst have grown.
+//
+// Postings are merged by time instead of being visited one after another with
+// a map and a heap, as the paper does: what its heap leaves is exactly the M
+// newest sessions of all the postings together, each with the weights of every
+// item it shares. O(M·L + K·items of a session).
+func (s *Sessions) Query(q *Query, scratch *Scratch, dst []Scored) []Scored {
+	l, n := min(cmp.Or(q.L, 2), len(q.Items), maxL), cmp.Or(q.N, 21)
+	if l <= 0 || n <= 0 {
+		return dst
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	self := int32(-1)
+	if slot, ok := s.current[q.Owner]; ok && q.Owner != 0 {
+		self = slot
+	}
+	window := q.Items[:l]
+	distinct := s.neighbours(window, self, min(cmp.Or(q.M, 500), s.perItem), scratch)
+	s.vote(l, cmp.Or(q.K, 500), scratch)
+
+	out := newBest(dst, n)
+	all := s.log(s.indexed)
+	for _, y := range scratch.touched {
+		if y == window[0] && !q.KeepCurrent || q.Skip != nil && q.Skip(y) {
+			continue
+		}
+		idf := all - s.log(int(s.seen(y).support))
+		out.offer(Scored{Item: y, Score: scratch.cells[y].score * idf / distinct})
+	}
+	return out.sorted()
+}
+
+// neighbours fills scratch.near with the m newest sessions that share an item
+// with window, newest first, and returns how many distinct items window has.
+func (s *Sessions) neighbours(window []int32, self int32, m int, scratch *Scratch) (distinct float32) {
+	var lists [maxL][]entry
+	var heads [maxL]uint64
+	var places [maxL]int32
+	n := 0
+	for pos, item := range window {
+		if slices.Contains(window[:pos], item) {
+			continue
+		}
+		distinct++
+		p := s.seen(item)
+		if p == nil || len(p.entries) == 0 {
+			continue
+		}
+		lists[n], places[n] = p.entries, int32(pos) //nolint:gosec // below maxL
+		heads[n] = p.entries[len(p.entries)-1].order
+		n++
+	}
+	near := scratch.near[:0]
+	length := int32(len(window)) //nolint:gosec // at most maxL
+	for len(near) < m {
+		// Orders begin at 1 (the first touch): 0 is a list used up.
+		var newest uint64
+		for _, h := range heads[:n] {
+			newest = max(newest, h)
+		}
+		if newest == 0 {
+			break
+		}
+		add := nearest(heads[:n], places[:n], newest, length)
+		for i := range n {
+			if heads[i] != newest {
+				continue
+			}
+			last := len(lists[i]) - 1
+			add.slot = lists[i][last].slot
+			lists[i], heads[i] = lists[i][:last], 0
+			if last > 0 {
+				heads[i] = lists[i][last-1].order
+			}
+		}
+		if add.slot != self {
+			near = append(near, add)
+		}
+	}
+	scratch.near = near
+	return distinct
+}
+
+// nearest sums what the lists whose head is order say of its session.
+func nearest(heads []uint64, places []int32, order uint64, length int32) near {
+	n := near{pos: -1}
+	for i, h := range heads {
+		if h != order {
+			continue
+		}
+		n.similarity += length - places[i]
+		if n.pos < 0 {
+			n.pos = places[i]
+		}
+	}
+	return n
+}
+
+// vote lets the k most similar neighbours, ties to the newer, score the items
+// they have. Similarities are small whole numbers, so the k best are found by
+// counting.
+func (s *Sessions) vote(l, k int, scratch *Scratch) {
+	scratch.begin(int(s.items), l)
+	for _, x := range scratch.near {
+		scratch.counts[x.similarity]++
+	}
+	floor, room := len(scratch.counts), k
+	for floor > 0 && room > 0 {
+		floor--
+		room -= int(scratch.counts[floor])
+	}
+	// Of the lowest similarity that votes, the newest that still fit.
+	ties := room + int(scratch.counts[floor])
+	for _, x := range scratch.near {
+		if int(x.similarity) < floor {
+			continue
+		}
+		if int(x.similarity) == floor {
+			if ties <= 0 {
+				continue
+			}
+			ties--
+		}
+		weight := max(0, 1-0.1*float32(x.pos+1)) * float32(x.similarity)
+		for _, y := range s.slots[x.slot].items {
+			scratch.add(y, weight)
+		}
+	}
+}
+
+// begin makes room for items numbers and similarities of a window of l.
+func (c *Scratch) begin(items, l int) {
+	if len(c.cells) < items {
+		c.cells = make([]cell, items+items/4)
+		c.epoch = 0
+	}
+	c.epoch++
+	if c.epoch == 0 { // wrapped: old marks could look new
+		clear(c.cells)
+		c.epoch = 1
+	}
+	c.touched = c.touched[:0]
+	size := l*(l+1)/2 + 1
+	if cap(c.counts) < size {
+		c.counts = make([]int32, size)
+	}
+	c.counts = c.counts[:size]
+	clear(c.counts)
+}
+
+func (c *Scratch) add(item int32, weight float32) {
+	e := &c.cells[item]
+	if e.epoch != c.epoch {
+		*e = cell{epoch: c.epoch}
+		c.touched = append(c.touched, item)
+	}
+	e.score += weight
+}
+
+// log is the natural logarithm of a count, 0 of counts below 1.
+func (s *Sessions) log(n int) float32 {
+	if n <= 0 {
+		return 0
+	}
+	if n < len(s.logs) {
+		return s.logs[n]
+	}
+	return float32(math.Log(float64(n)))
+}
