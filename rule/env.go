@@ -64,6 +64,8 @@ func variableNames(p Place) []string {
 		return []string{"item", "now"}
 	case OfCandidate:
 		return []string{"item", "traits", "features", "segments", "context", "now"}
+	case OfSegment:
+		return []string{"traits", "features", "segments", "now"}
 	default:
 		return nil
 	}
@@ -94,6 +96,9 @@ func (e *Env) PersonCondition(expr string) (*Program, error) { return e.Conditio
 
 // ItemCondition compiles a condition at OfItem.
 func (e *Env) ItemCondition(expr string) (*Program, error) { return e.Condition(OfItem, expr) }
+
+// SegmentCondition compiles a condition at OfSegment.
+func (e *Env) SegmentCondition(expr string) (*Program, error) { return e.Condition(OfSegment, expr) }
 
 // CandidateCondition compiles a condition at OfCandidate.
 func (e *Env) CandidateCondition(expr string) (*Program, error) {

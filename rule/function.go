@@ -36,26 +36,22 @@ func functions() cel.EnvOption {
 	return cel.Lib(library(append(opts, mixed()...)))
 }
 
-// mixed declares arithmetic and equality of an int with a double, which CEL's
-// checker refuses. The pass doubles makes the arithmetic real; equality of
-// different numeric types works as it is.
+// mixed declares arithmetic of an int with a double, which CEL's checker refuses.
+// The pass doubles makes both doubles before anything is evaluated.
 func mixed() []cel.EnvOption {
 	var opts []cel.EnvOption
 	pairs := [2][]*cel.Type{{cel.IntType, cel.DoubleType}, {cel.DoubleType, cel.IntType}}
 	for _, f := range [...]struct {
 		operator, name string
-		result         *cel.Type
 	}{
-		{"_+_", "add", cel.DoubleType},
-		{"_-_", "subtract", cel.DoubleType},
-		{"_*_", "multiply", cel.DoubleType},
-		{"_/_", "divide", cel.DoubleType},
-		{"_==_", "equals", cel.BoolType},
-		{"_!=_", "not_equals", cel.BoolType},
+		{"_+_", "add"},
+		{"_-_", "subtract"},
+		{"_*_", "multiply"},
+		{"_/_", "divide"},
 	} {
 		opts = append(opts, cel.Function(f.operator,
-			cel.Overload(f.name+"_int64_double", pairs[0], f.result),
-			cel.Overload(f.name+"_double_int64", pairs[1], f.result)))
+			cel.Overload(f.name+"_int64_double", pairs[0], cel.DoubleType),
+			cel.Overload(f.name+"_double_int64", pairs[1], cel.DoubleType)))
 	}
 	return opts
 }

@@ -21,7 +21,7 @@ func (doubles) Optimize(ctx *cel.OptimizerContext, a *ast.AST) *ast.AST {
 		call := x.AsCall()
 		args := call.Args()
 		switch call.FunctionName() {
-		case "_+_", "_-_", "_*_", "_/_":
+		case "_+_", "_-_", "_*_", "_/_", "_==_", "_!=_":
 			meet(ctx, a, args[0], args[1])
 		case "_%_":
 			whole(ctx, a, args[0], args[1])

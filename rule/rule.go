@@ -73,6 +73,9 @@ const (
 	OfItem
 	// OfCandidate: item, traits, features, segments, context, now.
 	OfCandidate
+	// OfSegment: traits, features, segments, now. No context: an audience is
+	// the same whoever asks.
+	OfSegment
 	places
 )
 
@@ -87,6 +90,8 @@ func (p Place) String() string {
 		return "items"
 	case OfCandidate:
 		return "candidates"
+	case OfSegment:
+		return "segments"
 	default:
 		return "nothing"
 	}

@@ -15,6 +15,8 @@ type Uses struct {
 	// Open: some name is only known when it is evaluated (`traits[item.brand]`,
 	// `segments.size()`), so the lists may be short.
 	Open bool
+	// AllSegments: segments is read other than by `"name" in segments`.
+	AllSegments bool
 	// Loops: there is a loop (exists, all, map, filter), so its cost is counted.
 	Loops bool
 }
@@ -121,6 +123,7 @@ func (u *usage) variable(v string, whole bool) {
 	case "traits", "features", "segments":
 		u.uses.Person = true
 		u.uses.Open = u.uses.Open || whole
+		u.uses.AllSegments = u.uses.AllSegments || whole && v == "segments"
 	case "context":
 		u.uses.Context = true
 	case "now":
