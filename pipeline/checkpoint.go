@@ -1,0 +1,103 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/attune-io/attune/profile"
+)
+
+// The tables of a checkpoint beside the parts. A row's key is its table's
+// prefix and the key the table's owner gave.
+const (
+	tableCatalog  = "x/c/"
+	tableItems    = "x/i/"
+	tableViewed   = "x/v/"
+	tableBought   = "x/b/"
+	tableSessions = "x/s/"
+	tableOrders   = "x/o/"
+	tableClicks   = "x/k/"
+	tableLog      = "x/d/"
+	tableMembers  = "x/m/"
+)
+
+// table is state that is saved row by row and held in memory whole.
+type table struct {
+	prefix string
+	dirty  func(put func(key, value []byte))
+	load   func(key, value []byte) error
+}
+
+// tables lists what is in memory whole; orders and the decision index are read
+// row by row instead.
+func (p *Pipeline) tables() []table {
+	m := p.opt.Models
+	return []table{
+		{tableCatalog, p.opt.Catalog.Dirty, p.opt.Catalog.Load},
+		{tableItems, m.Items.Dirty, m.Items.Load},
+		{tableViewed, m.Viewed.Dirty, m.Viewed.Load},
+		{tableBought, m.Bought.Dirty, m.Bought.Load},
+		{tableSessions, m.Sessions.Dirty, m.Sessions.Load},
+		{tableClicks, p.clicks.dirtyRows, p.clicks.load},
+		{tableMembers, p.seg.dirtyRows, p.seg.load},
+	}
+}
+
+// load reads every table.
+func (p *Pipeline) load(ctx context.Context) error {
+	for _, t := range p.tables() {
+		skip := len(t.prefix)
+		if err := p.opt.Store.Scan(ctx, []byte(t.prefix), func(k, v []byte) error {
+			return t.load(k[skip:], v)
+		}); err != nil {
+			return fmt.Errorf("load table %s of the checkpoint: %w", t.prefix, err)
+		}
+	}
+	return nil
+}
+
+// checkpoint writes what changed since the last one, with the positions it
+// reflects, in one atomic batch. Workers stand still only while it is encoded.
+//
+// A touch is an output that a checkpoint must not overtake: once the positions
+// say that a device's events are folded, nobody would ask its user's worker
+// again. So the touches are journaled first.
+func (p *Pipeline) checkpoint(ctx context.Context) error {
+	if err := p.seg.flush(ctx); err != nil {
+		return err
+	}
+	p.gate.Lock()
+	// What came in between is little: this wait for the disk is short.
+	if err := p.seg.flush(ctx); err != nil {
+		p.gate.Unlock()
+		return err
+	}
+	b := &p.batch
+	b.Reset()
+	b.Journal, b.Applied = p.id, p.Applied()
+	p.opt.Parts.Checkpoint(b)
+	for _, t := range p.tables() {
+		putRows(b, t.prefix, t.dirty)
+	}
+	putRows(b, tableOrders, p.orders.dirtyRows)
+	putRows(b, tableLog, p.log.dirtyRows)
+	p.gate.Unlock()
+	if err := p.opt.Store.Commit(ctx, b); err != nil {
+		return fmt.Errorf("write a checkpoint: %w", err)
+	}
+	p.orders.committed()
+	p.log.committed()
+	return nil
+}
+
+func putRows(b *profile.Batch, prefix string, dirty func(put func(key, value []byte))) {
+	key := []byte(prefix)
+	dirty(func(k, v []byte) {
+		key = append(key[:len(prefix)], k...)
+		if v == nil {
+			b.Delete(key)
+			return
+		}
+		b.Put(key, v)
+	})
+}

@@ -1,0 +1,301 @@
+package pipeline
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/journal"
+	"github.com/attune-io/attune/segment"
+)
+
+// member is which segments a user was in when her worker last looked.
+type member struct {
+	segments []string      // sorted
+	next     attune.Millis // when time alone may change that; 0 is never
+}
+
+// members keeps the memberships of users. A user's is written by the worker of
+// her partition alone; a part of hers on another partition reaches that worker
+// as a touch record. Transitions and touches are outputs: they wait in outbox
+// until the journal has them, and a checkpoint waits for that.
+type members struct {
+	opt  *Options
+	tick time.Duration
+
+	mu     sync.Mutex
+	of     map[string]*member
+	dirty  map[string]bool
+	due    []dueHeap // one a partition
+	outbox []attune.Record
+	touch  map[string]attune.Millis // users to touch, coalesced
+	wake   chan struct{}            // one token: outbox or touch has something; never closed
+	send   sync.Mutex               // one flush at a time, so that transitions keep their order
+}
+
+// maxOutbox bounds what waits for the journal. Past it a worker waits too,
+// which is what back-pressure is.
+const maxOutbox = 10_000
+
+func (m *members) init(opt *Options, partitions int) {
+	m.opt, m.tick = opt, opt.Tick
+	if m.tick <= 0 {
+		m.tick = 10 * time.Second
+	}
+	m.of, m.dirty = map[string]*member{}, map[string]bool{}
+	m.touch, m.wake = map[string]attune.Millis{}, make(chan struct{}, 1)
+	m.due = make([]dueHeap, partitions)
+}
+
+func (m *members) set() *segment.Set {
+	if m.opt.Segments == nil {
+		return nil
+	}
+	return m.opt.Segments()
+}
+
+// none reports whether there is no segment, so that there is nothing to do.
+func (m *members) none() bool { return len(m.set().Definitions()) == 0 }
+
+// elsewhere notes that a part of user on another partition changed.
+func (m *members) elsewhere(user string, at attune.Millis) {
+	m.mu.Lock()
+	m.touch[user] = max(m.touch[user], at)
+	m.mu.Unlock()
+	m.signal()
+}
+
+func (m *members) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// look evaluates the segments of user as of at, and keeps what changed. Only
+// the worker of the user's partition calls it.
+func (m *members) look(ctx context.Context, partition int, user string, at attune.Millis) error {
+	set := m.set()
+	person, err := m.opt.People.User(ctx, user)
+	if err != nil {
+		return fmt.Errorf("segments of %q: %w", user, err)
+	}
+	now := set.Evaluate(person, at)
+	next := set.NextChange(person, at)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.of[user]
+	if was == nil {
+		was = &member{}
+	}
+	if next != 0 && next != was.next {
+		heap.Push(&m.due[partition], due{at: next, user: user})
+	}
+	if next == was.next && slices.Equal(was.segments, now) {
+		return nil
+	}
+	for _, t := range segment.Diff(user, was.segments, now) {
+		if payload, err := json.Marshal(t); err == nil && !m.opt.Replay {
+			m.outbox = append(m.outbox, attune.Record{
+				Kind: attune.KindTransition, Key: identity.UserKey(user), Time: at, ReceivedAt: m.opt.Now(), Payload: payload,
+			})
+		}
+	}
+	m.of[user] = &member{segments: now, next: next}
+	m.dirty[user] = true
+	m.signal()
+	return nil
+}
+
+// expired returns the users of partition whose windows may have moved by at.
+func (m *members) expired(partition int, at attune.Millis) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := &m.due[partition]
+	var users []string
+	for h.Len() > 0 && (*h)[0].at <= at {
+		d := heap.Pop(h).(due) //nolint:errcheck,forcetypeassert // the heap holds nothing else
+		if now := m.of[d.user]; now != nil && now.next == d.at {
+			now.next = 0 // so that look puts the next one in
+			users = append(users, d.user)
+		}
+	}
+	return users
+}
+
+// run sends what waits in the outbox, and asks for a look at the people whose
+// windows expire: as tick records, so that it is in the journal who left when.
+func (m *members) run(ctx context.Context) error {
+	ticker := time.NewTicker(m.tick)
+	defer ticker.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.wake:
+			err = m.flush(ctx)
+		case <-ticker.C:
+			err = m.sendTicks(ctx)
+		}
+		if errors.Is(err, attune.ErrBusy) {
+			m.opt.Log.Warn("the journal is busy; segment changes wait", slog.Any("error", err))
+			m.signal()
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		if err != nil {
+			return quiet(err)
+		}
+	}
+}
+
+func (m *members) sendTicks(ctx context.Context) error {
+	if m.opt.Replay {
+		return nil
+	}
+	now := m.opt.Now()
+	var ticks []attune.Record
+	m.mu.Lock()
+	for partition := range m.due {
+		if h := m.due[partition]; h.Len() > 0 && h[0].at <= now {
+			ticks = append(ticks, attune.Record{Kind: attune.KindTick, Key: tickKey(partition, len(m.due)), Time: now, ReceivedAt: now})
+		}
+	}
+	m.mu.Unlock()
+	return m.opt.Journal.Append(ctx, ticks)
+}
+
+// tickKey returns a t: key that is routed to partition.
+func tickKey(partition, partitions int) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprintf("t:%d.%d", partition, i); journal.Partition(key, partitions) == partition {
+			return key
+		}
+	}
+}
+
+// flush journals what waits. On an error everything still waits.
+func (m *members) flush(ctx context.Context) error {
+	m.send.Lock()
+	defer m.send.Unlock()
+	m.mu.Lock()
+	recs := m.outbox
+	m.outbox = nil
+	touched := m.touch
+	m.touch = map[string]attune.Millis{}
+	m.mu.Unlock()
+	if m.opt.Replay {
+		return nil
+	}
+	said := len(recs)
+	for user, at := range touched {
+		recs = append(recs, attune.Record{Kind: attune.KindTouch, Key: identity.UserKey(user), Time: at, ReceivedAt: at})
+	}
+	if len(recs) == 0 {
+		return nil
+	}
+	slices.SortFunc(recs[said:], func(a, b attune.Record) int { return strings.Compare(a.Key, b.Key) })
+	if err := m.opt.Journal.Append(ctx, recs); err != nil {
+		m.mu.Lock()
+		m.outbox = append(recs[:said:said], m.outbox...)
+		for user, at := range touched {
+			m.touch[user] = max(m.touch[user], at)
+		}
+		m.mu.Unlock()
+		return fmt.Errorf("journal segment changes: %w", err)
+	}
+	return nil
+}
+
+// full reports whether a worker should wait for the outbox.
+func (m *members) full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.outbox)+len(m.touch) > maxOutbox
+}
+
+// Members returns how many users are in each segment, as their workers last
+// saw it.
+func (p *Pipeline) Members() map[string]int {
+	p.seg.mu.Lock()
+	defer p.seg.mu.Unlock()
+	n := map[string]int{}
+	for _, m := range p.seg.of {
+		for _, s := range m.segments {
+			n[s]++
+		}
+	}
+	return n
+}
+
+func (m *members) dirtyRows(put func(key, value []byte)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for user := range m.dirty {
+		b := binary.AppendVarint(nil, int64(m.of[user].next))
+		for _, s := range m.of[user].segments {
+			b = append(append(b, s...), 0)
+		}
+		put([]byte(user), b)
+	}
+	clear(m.dirty)
+}
+
+func (m *members) load(key, value []byte) error {
+	next, n := binary.Varint(value)
+	if n <= 0 {
+		return fmt.Errorf("segments of %q: %w", key, attune.ErrCorrupt)
+	}
+	user := string(key)
+	row := &member{next: attune.Millis(next)}
+	for name := range bytes.SplitSeq(bytes.TrimSuffix(value[n:], []byte{0}), []byte{0}) {
+		if len(name) > 0 {
+			row.segments = append(row.segments, string(name))
+		}
+	}
+	m.of[user] = row
+	if next != 0 {
+		heap.Push(&m.due[journal.Partition(identity.UserKey(user), len(m.due))], due{at: row.next, user: user})
+	}
+	return nil
+}
+
+// due is a user to look at again.
+type due struct {
+	at   attune.Millis
+	user string
+}
+
+// dueHeap is a min-heap by time. An entry whose user has another next time by
+// now is stale and dropped when it comes up.
+type dueHeap []due
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push is for container/heap.
+func (h *dueHeap) Push(x any) { *h = append(*h, x.(due)) } //nolint:errcheck,forcetypeassert // only dues are pushed
+
+// Pop is for container/heap.
+func (h *dueHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
