@@ -32,8 +32,11 @@ type Placement struct {
 	// DeadlineMS is how long a decision may take; 0 is the server's default.
 	DeadlineMS int `json:"deadline_ms,omitempty" yaml:"deadline_ms,omitempty"`
 	// Fallback fills what the generators leave empty, step by step. Nil is
-	// trending, then popular.
+	// trending, popular, newest; empty fills nothing.
 	Fallback []Step `json:"fallback,omitempty" yaml:"fallback,omitempty"`
+	// Exact leaves the list short, rather than filling it, when the generators
+	// gave something.
+	Exact bool `json:"exact,omitempty" yaml:"exact,omitempty"`
 	// Explain replaces the reason of the generators' items. {reason}, {item}
 	// (the name of the item the page is about) and {query} are filled in.
 	Explain string `json:"explain,omitempty" yaml:"explain,omitempty"`
@@ -52,9 +55,6 @@ type Generator struct {
 	Attribute string `json:"attribute,omitempty" yaml:"attribute,omitempty"`
 	// Measure is the pair generators' similarity: jaccard (the default), lift.
 	Measure string `json:"measure,omitempty" yaml:"measure,omitempty"`
-	// HalfLife is trending's and popular's, as "6h" or "7d"; the nearest one
-	// that is kept is used. "" is the generator's own.
-	HalfLife string `json:"half_life,omitempty" yaml:"half_life,omitempty"`
 	// Limit is how many candidates it gives at most; 0 is DefaultCandidates.
 	Limit int `json:"limit,omitempty" yaml:"limit,omitempty"`
 }
@@ -136,6 +136,7 @@ const (
 	PopularBy      = "popular_by"
 	Items          = "items"
 	Match          = "match"
+	Newest         = "newest"
 	// Static is a fallback step with item ids, not a generator.
 	Static = "static"
 	// None is what Answer.Fallback says when there was nothing to show.
@@ -146,14 +147,14 @@ const (
 func Kinds() []string {
 	return []string{
 		Popular, Trending, ViewedTogether, BoughtTogether, SessionKNN, RecentlyViewed,
-		CartComplement, List, PopularBy, Items, Match,
+		CartComplement, List, PopularBy, Items, Match, Newest,
 	}
 }
 
 // Defaults returns the placements of an engine without a configuration. The
 // caller owns them.
 func Defaults() []Placement {
-	trending := []Step{{Kind: Trending}, {Kind: Popular}}
+	trending := []Step{{Kind: Trending}, {Kind: Popular}, {Kind: Newest}}
 	return []Placement{
 		{
 			Name: "for-you",
@@ -182,23 +183,23 @@ func Defaults() []Placement {
 			Generators: []Generator{{Kind: BoughtTogether, Weight: 1, From: "item"}},
 			Exclude:    Exclude{Current: true, InCart: true},
 			Limit:      DefaultLimit,
-			Fallback:   []Step{{Kind: ViewedTogether}, {Kind: Trending}, {Kind: Popular}},
+			Fallback:   append([]Step{{Kind: ViewedTogether}}, trending...),
 		},
 		{
 			Name:       "recently-viewed",
 			Generators: []Generator{{Kind: RecentlyViewed, Weight: 1}},
 			Exclude:    Exclude{Current: true},
-			Limit:      DefaultLimit, Fallback: trending,
+			Limit:      DefaultLimit, Fallback: trending, Exact: true,
 		},
 		{
 			Name:       Trending,
 			Generators: []Generator{{Kind: Trending, Weight: 1}},
-			Limit:      DefaultLimit, Fallback: []Step{{Kind: Popular}},
+			Limit:      DefaultLimit, Fallback: []Step{{Kind: Popular}, {Kind: Newest}},
 		},
 		{
 			Name:       Popular,
 			Generators: []Generator{{Kind: Popular, Weight: 1}},
-			Limit:      DefaultLimit, Fallback: []Step{{Kind: Trending}},
+			Limit:      DefaultLimit, Fallback: []Step{{Kind: Trending}, {Kind: Newest}},
 		},
 		{
 			Name:       "cart",
@@ -209,8 +210,11 @@ func Defaults() []Placement {
 		{
 			Name: "search",
 			Generators: []Generator{
-				{Kind: Items, Weight: 1}, {Kind: Match, Weight: 1},
-				{Kind: SessionKNN, Weight: 0.4}, {Kind: PopularBy, Weight: 0.3}, {Kind: Popular, Weight: 0.1},
+				{Kind: Items, Weight: 0.5},
+				{Kind: Match, Weight: 1},
+				{Kind: SessionKNN, Weight: 0.4},
+				{Kind: PopularBy, Weight: 0.3},
+				{Kind: Popular, Weight: 0.1},
 			},
 			Limit: 20, Fallback: trending,
 		},

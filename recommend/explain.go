@@ -1,0 +1,124 @@
+package recommend
+
+import (
+	"strings"
+
+	"github.com/attune-io/attune"
+)
+
+// finish fills what is missing and says why everything is there.
+func (s *scratch) finish(expired bool) *attune.Answer {
+	if expired {
+		// Part of the generators answered: their items would look like a
+		// choice. The chain answers instead, and says so.
+		s.taken = s.taken[:0]
+	}
+	fallback := ""
+	if len(s.taken) < s.limit {
+		fallback = s.fill(expired)
+	}
+	a := s.answer()
+	a.Fallback = fallback
+	if s.trace != nil {
+		a.Explain = s.trace.explanation(s)
+	}
+	return a
+}
+
+// answer makes the answer of what was taken.
+func (s *scratch) answer() *attune.Answer {
+	a := &attune.Answer{Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken))}
+	for i := range s.taken {
+		c := &s.taken[i]
+		a.Items[i] = attune.Ranked{
+			ID:         s.view.ID(c.item),
+			Score:      float64(c.score),
+			Reason:     s.reason(c),
+			Attributes: s.view.JSON(c.item),
+			Propensity: 1,
+		}
+	}
+	return a
+}
+
+// reason says in plain words why c is shown.
+func (s *scratch) reason(c *candidate) string {
+	g := s.generatorOf(c)
+	if g == nil {
+		return "popular now"
+	}
+	text := s.because(g, c)
+	if t := s.plan.Explain; t != "" && c.gen >= 0 {
+		item := ""
+		if s.current >= 0 {
+			item = s.name(s.current)
+		}
+		return strings.NewReplacer("{reason}", text, "{item}", item, "{query}", s.q.Text).Replace(t)
+	}
+	return text
+}
+
+func (s *scratch) generatorOf(c *candidate) *generator {
+	switch {
+	case c.gen >= 0:
+		return &s.plan.gens[c.gen]
+	case c.gen == quickGen:
+		return nil
+	default:
+		return &s.plan.fallback[-1-c.gen]
+	}
+}
+
+func (s *scratch) because(g *generator, c *candidate) string {
+	switch g.kind {
+	case SessionKNN, ViewedTogether:
+		if c.seed == s.current {
+			return "often viewed with " + s.name(c.seed)
+		}
+		return "because you viewed " + s.name(c.seed)
+	case BoughtTogether:
+		return "often bought with " + s.name(c.seed)
+	case CartComplement:
+		return "goes with " + s.name(c.seed) + " in your cart"
+	case RecentlyViewed:
+		return "you viewed this recently"
+	case List:
+		return "picked for you"
+	case PopularBy:
+		if where := s.place(c, g); where != "" {
+			return "popular in " + where
+		}
+		return "popular now"
+	case Trending:
+		return "trending now"
+	case Items:
+		return "among the items asked for"
+	case Match:
+		return "matches " + s.q.Text
+	case Newest:
+		return "new here"
+	case Static:
+		return "picked by the shop"
+	default:
+		return "popular now"
+	}
+}
+
+func (s *scratch) place(c *candidate, g *generator) string {
+	if c.word != 0 {
+		return s.engine.world.Catalog.WordOf(c.word)
+	}
+	v, _ := s.view.Attr(c.item, g.attribute).(string)
+	return v
+}
+
+// name is what people call an item.
+func (s *scratch) name(n int32) string {
+	if n < 0 {
+		return "this"
+	}
+	if name, ok := s.view.Attr(n, "name").(string); ok && name != "" {
+		return name
+	}
+	return s.view.ID(n)
+}

@@ -1,0 +1,145 @@
+package recommend
+
+import (
+	"slices"
+
+	"github.com/attune-io/attune"
+)
+
+// maxTraced bounds the candidates an explanation lists.
+const maxTraced = 1000
+
+// trace notes how a decision came about. A nil trace notes nothing.
+type trace struct {
+	generators []attune.GeneratorTrace
+	dropped    [reasons]int
+	inputs     map[string]any
+	parts      [][]genPart // by place in the list of candidates
+	boosts     []float32
+	candidates []attune.CandidateTrace
+	start      int64
+}
+
+type genPart struct {
+	gen  int16
+	part float32
+}
+
+func newTrace(now int64) *trace { return &trace{inputs: map[string]any{}, start: now} }
+
+func (t *trace) input(name string, values []string) {
+	if t != nil {
+		t.inputs[name] = slices.Clone(values)
+	}
+}
+
+func (t *trace) tastes(s *scratch, index int) {
+	if t == nil {
+		return
+	}
+	read := map[string]float64{}
+	for _, w := range s.weights[:min(len(s.weights), maxTastes)] {
+		read[w.Key] = w.Weight
+	}
+	t.inputs["features."+s.engine.world.Features.Definitions()[index].Name] = read
+}
+
+func (t *trace) skipped(g *generator, why string) {
+	if t != nil {
+		t.generators = append(t.generators, attune.GeneratorTrace{Name: g.name, Weight: float64(g.weight), Skipped: why})
+	}
+}
+
+func (t *trace) generator(s *scratch, g *generator, skipped string, micros int64) {
+	if t != nil {
+		t.generators = append(t.generators, attune.GeneratorTrace{
+			Name: g.name, Weight: float64(g.weight), Candidates: len(s.one), Micros: micros, Skipped: skipped,
+		})
+	}
+}
+
+func (t *trace) fallback(s *scratch, g *generator, skipped string, micros int64) {
+	if t != nil {
+		t.generators = append(t.generators, attune.GeneratorTrace{
+			Name: "fallback " + g.name, Candidates: len(s.one), Micros: micros, Skipped: skipped,
+		})
+	}
+}
+
+func (t *trace) drop(reason int32) {
+	if t != nil {
+		t.dropped[reason]++
+	}
+}
+
+// part notes that generator gen gave part to the candidate at place at.
+func (t *trace) part(s *scratch, at int32, gen int16, part float32) {
+	if t == nil {
+		return
+	}
+	for len(t.parts) < len(s.list) {
+		t.parts = append(t.parts, nil)
+		t.boosts = append(t.boosts, 1)
+	}
+	t.parts[at] = append(t.parts[at], genPart{gen, part})
+}
+
+// keep notes that the candidate at place from is now at place to.
+func (t *trace) keep(from, to int) {
+	if t != nil {
+		t.parts[to], t.boosts[to] = t.parts[from], t.boosts[from]
+	}
+}
+
+func (t *trace) boosted(at int, factor float32) {
+	if t != nil {
+		t.boosts[at] *= factor
+	}
+}
+
+// snapshot lists the scored candidates, before the best are taken.
+func (t *trace) snapshot(s *scratch) {
+	if t == nil {
+		return
+	}
+	places := make([]int, len(s.list))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(i, j int) int {
+		if before(&s.list[i], &s.list[j]) {
+			return -1
+		}
+		return 1
+	})
+	for _, i := range places[:min(len(places), maxTraced)] {
+		c := &s.list[i]
+		from := make(map[string]float64, len(t.parts[i]))
+		for _, p := range t.parts[i] {
+			from[s.plan.gens[p.gen].name] += float64(p.part)
+		}
+		one := attune.CandidateTrace{ID: s.view.ID(c.item), Score: float64(c.score), From: from, Reason: s.reason(c)}
+		if b := t.boosts[i]; b != 1 {
+			one.Boost = float64(b)
+		}
+		t.candidates = append(t.candidates, one)
+	}
+}
+
+// explanation is what was noted.
+func (t *trace) explanation(s *scratch) *attune.Explanation {
+	e := &attune.Explanation{
+		Generators: t.generators,
+		Filtered:   map[string]int{},
+		Candidates: t.candidates,
+		Versions:   map[string]uint64{"config": s.engine.world.Version, "catalog": s.engine.world.Catalog.Version()},
+		Inputs:     t.inputs,
+		Micros:     s.micros() - t.start,
+	}
+	for r, n := range t.dropped {
+		if n > 0 {
+			e.Filtered[reasonName(int32(r))] = n //nolint:gosec // a handful
+		}
+	}
+	return e
+}
