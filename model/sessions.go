@@ -105,8 +105,15 @@ func NewSessions(o SessionsOptions) *Sessions {
 // the current session (before it by more than the gap) begins one as well, so
 // that an import of old history counts.
 func (s *Sessions) Click(owner uint64, item int32, at attune.Millis) {
+	s.Join(owner, item, at, nil)
+}
+
+// Join is Click for callers that count what goes together: fresh reports
+// whether the item is new to the session, and before is dst with what the
+// session had until then, if dst is not nil.
+func (s *Sessions) Join(owner uint64, item int32, at attune.Millis, dst []int32) (before []int32, fresh bool) {
 	if !validItem(item) {
-		return
+		return dst, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,9 +129,12 @@ func (s *Sessions) Click(owner uint64, item int32, at attune.Millis) {
 	e := &s.slots[slot]
 	e.first, e.last = min(e.first, at), max(e.last, at)
 	s.mark(slot)
-	fresh := !slices.Contains(e.items, item)
+	fresh = !slices.Contains(e.items, item)
 	if fresh && len(e.items) >= s.maxItems {
-		return
+		return dst, false
+	}
+	if dst != nil {
+		dst = append(dst, e.items...)
 	}
 	was, had := e.order(), e.isIndexed()
 	s.unlink(slot)
@@ -136,7 +146,7 @@ func (s *Sessions) Click(owner uint64, item int32, at attune.Millis) {
 		s.items = max(s.items, item+1)
 	}
 	if !e.isIndexed() {
-		return
+		return dst, fresh
 	}
 	if !had {
 		s.indexed++
@@ -152,6 +162,7 @@ func (s *Sessions) Click(owner uint64, item int32, at attune.Millis) {
 		}
 		p.insert(entry{order: now, slot: slot}, s.perItem)
 	}
+	return dst, fresh
 }
 
 // open gives owner a new session, in the slot of the longest untouched one
