@@ -82,7 +82,9 @@ func (p *Pipeline) checkpoint(ctx context.Context) error {
 	putRows(b, tableOrders, p.orders.dirtyRows)
 	putRows(b, tableLog, p.log.dirtyRows)
 	p.gate.Unlock()
-	if err := p.opt.Store.Commit(ctx, b); err != nil {
+	err := p.opt.Store.Commit(ctx, b)
+	p.opt.Parts.Saved(err)
+	if err != nil {
 		return fmt.Errorf("write a checkpoint: %w", err)
 	}
 	p.orders.committed()

@@ -66,7 +66,9 @@ func (w *worker) viewed(key string, e *attune.Event) {
 			continue
 		}
 		w.p.opt.Models.Items.Observe(model.Observation{Signal: model.View, Item: n, At: e.Time})
-		w.session = w.p.opt.Models.Sessions.Click(owner, n, e.Time, w.session[:0])
-		w.p.opt.Models.Viewed.AddTo(w.session, n)
+		var fresh bool
+		if w.session, fresh = w.p.opt.Models.Sessions.Join(owner, n, e.Time, w.session[:0]); fresh {
+			w.p.opt.Models.Viewed.AddTo(w.session, n)
+		}
 	}
 }

@@ -32,7 +32,7 @@ type worker struct {
 
 // work folds partition until ctx ends.
 func (p *Pipeline) work(ctx context.Context, partition int) error {
-	w := &worker{p: p, partition: partition}
+	w := &worker{p: p, partition: partition, session: make([]int32, 0, 64)}
 	for {
 		err := w.read(ctx)
 		switch {
@@ -176,7 +176,11 @@ func (w *worker) note(ctx context.Context, r *attune.Record) error {
 		return err
 	}
 	w.changed = append(w.changed, r.Key)
-	w.touch(r, "")
+	var claim attune.Claim
+	if r.Kind == attune.KindClaim {
+		_ = json.Unmarshal(r.Payload, &claim) // the fold has said what it thinks of a bad one
+	}
+	w.touch(r, claim.UserID)
 	return nil
 }
 
