@@ -24,7 +24,7 @@ func TestPartitionIsFixed(t *testing.T) {
 		{"u:u1", 0, 0},
 		{"u:u1", -3, 0},
 		{"u:u1", 16, 5},
-		{"a:0f8fad5b-d9cb-469f-a165-70867728950e", 16, 2},
+		{"a:0f8fad5b-d9cb-469f-a165-70867728950e", 16, 4},
 		{"", 7, 4},
 	} {
 		if got := journal.Partition(c.key, c.n); got != c.want {

@@ -22,7 +22,6 @@
 package disk
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -314,26 +313,6 @@ func (j *Journal) release() error {
 	}
 	if err = errors.Join(err, j.lock.Close()); err != nil {
 		return fmt.Errorf("close journal %s: %w", j.dir, err)
-	}
-	return nil
-}
-
-// Trim is journal.Journal's.
-func (j *Journal) Trim(ctx context.Context, before attune.Millis, keep []uint64) error {
-	if len(keep) != len(j.parts) {
-		return fmt.Errorf("trim: %d offsets to keep for %d partitions: %w", len(keep), len(j.parts), attune.ErrInvalid)
-	}
-	j.trimming.Lock()
-	defer j.trimming.Unlock()
-	j.reads.RLock()
-	defer j.reads.RUnlock()
-	if j.closed {
-		return errClosed()
-	}
-	for i := range j.parts {
-		if err := j.trim(ctx, i, before, keep[i]); err != nil {
-			return err
-		}
 	}
 	return nil
 }

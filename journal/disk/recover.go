@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -146,68 +145,4 @@ func (j *Journal) sayClean() error {
 		return fmt.Errorf("close journal %s: %w", j.dir, err)
 	}
 	return nil
-}
-
-// trim drops the front of one partition.
-func (j *Journal) trim(ctx context.Context, partition int, before attune.Millis, keep uint64) error {
-	p := j.parts[partition]
-	p.mu.Lock()
-	first, last := p.first, p.last
-	p.mu.Unlock()
-	cut, err := j.trimPoint(ctx, partition, first, min(last, keep), before)
-	if err != nil || cut == first {
-		return err
-	}
-	b := j.db.NewBatch()
-	err = errors.Join(
-		b.DeleteRange(appendKey(nil, partition, first), appendKey(nil, partition, cut), nil),
-		b.Set(trimKey(partition), binary.BigEndian.AppendUint64(nil, cut), nil),
-	)
-	if err == nil {
-		err = b.Commit(pebble.Sync)
-	}
-	if err = errors.Join(err, j.fault.err()); err != nil {
-		return fmt.Errorf("trim journal %s: %w", j.dir, err)
-	}
-	// After the commit: a reader that meets the hole earlier finds first moved
-	// only now, so it is moved before anybody is let past the lock.
-	p.mu.Lock()
-	p.first = cut
-	p.mu.Unlock()
-	return nil
-}
-
-// trimPoint returns the offset of the first record, from first up to last, that
-// was received at before or later. Records that do not read are dropped with
-// those around them.
-func (j *Journal) trimPoint(ctx context.Context, partition int, first, last uint64, before attune.Millis) (uint64, error) {
-	if last < first {
-		return first, nil
-	}
-	it, err := j.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendKey(nil, partition, first),
-		UpperBound: appendKey(nil, partition, last+1),
-	})
-	if err != nil {
-		return 0, fmt.Errorf("trim journal %s: %w", j.dir, err)
-	}
-	cut := last + 1
-	for ok := it.First(); ok; ok = it.Next() {
-		var rec attune.Record
-		v, err := it.ValueAndErr()
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("trim journal %s, partition %d: %w", j.dir, partition, err), it.Close())
-		}
-		if readValue(j.crc, v, it.Key(), &rec) == nil && rec.ReceivedAt >= before {
-			cut = binary.BigEndian.Uint64(it.Key()[2:])
-			break
-		}
-	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return 0, fmt.Errorf("trim journal %s, partition %d: %w", j.dir, partition, err)
-	}
-	return cut, nil
 }
