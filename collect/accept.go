@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tidwall/gjson"
 
@@ -215,22 +216,14 @@ func (*Collector) proven(b *Batch, e *attune.Event) bool {
 }
 
 func (b *Batch) provesUser(id string) bool {
-	if id == "" {
-		return false
-	}
-	for _, u := range b.Users {
-		if u == id {
-			return true
-		}
-	}
-	return false
+	return id != "" && slices.Contains(b.Users, id)
 }
 
 // store appends w's records and does what has to wait until they are durable.
 func (c *Collector) store(ctx context.Context, w *work, b *Batch, received attune.Millis, res *Result) error {
 	contact := ""
 	if b.contact {
-		id, unlock := c.desk.firstContact(ctx, w.events, b.Device, received)
+		id, unlock := c.desk.firstContact(ctx, w.events, b.Device)
 		defer unlock()
 		if contact = id; contact != "" {
 			w.record(attune.KindVisitor, identity.DeviceKey(contact), received, received, span{})

@@ -159,21 +159,28 @@ const (
 
 // envelope is a body taken apart: its events, and what it says for all of them.
 type envelope struct {
-	writeKey    string
-	userTokens  []string
-	visitor     string
-	sentAt      attune.Millis
-	context     []byte
-	integrated  []byte
-	events      [][]byte
-	texts       []string
-	singleEvent bool
+	writeKey   string
+	userTokens []string
+	visitor    string
+	sentAt     attune.Millis
+	context    []byte
+	integrated []byte
+	events     [][]byte
+	texts      []string
+	shape      shape
 }
 
-// open takes a body apart. A batch is an object with the array "batch"; single
-// says that the body is one event.
-func (c *Collector) open(body []byte, single bool) (envelope, error) {
-	env := envelope{singleEvent: single}
+// shape is what a body holds.
+type shape uint8
+
+const (
+	anEvent shape = iota // one event
+	aBatch               // an object with events in the array "batch"
+)
+
+// open takes a body apart.
+func (c *Collector) open(body []byte, sh shape) (envelope, error) {
+	env := envelope{shape: sh}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if tooDeep(body, maxBodyDepth) {
 		return env, &refusal{status: http.StatusBadRequest, code: CodeDeep, text: errJSON + ": nests too deeply"}
@@ -186,7 +193,7 @@ func (c *Collector) open(body []byte, single bool) (envelope, error) {
 	if !root.IsObject() {
 		return env, &refusal{status: http.StatusBadRequest, code: CodeJSON, text: errJSON + ": want an object, got " + kindOf(root)}
 	}
-	if single {
+	if sh == anEvent {
 		env.events, env.texts = [][]byte{body}, []string{text}
 		return env, nil
 	}

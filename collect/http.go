@@ -144,11 +144,11 @@ func (c *Collector) events(kind attune.Type) func(http.ResponseWriter, *http.Req
 		if err != nil {
 			return c.bury(who, nil, err)
 		}
-		env, err := c.open(body, kind != attune.Unknown)
+		env, err := c.open(body, shapeOf(kind))
 		if err != nil {
 			return c.bury(who, body, err)
 		}
-		if env.singleEvent {
+		if env.shape == anEvent {
 			env.credentialsOf(env.texts[0])
 		}
 		if !known || who.server {
@@ -167,6 +167,14 @@ func (c *Collector) events(kind attune.Type) func(http.ResponseWriter, *http.Req
 		c.answer(w, r, &res, len(env.events))
 		return nil
 	}
+}
+
+// shapeOf returns what the body of a route for events of kind holds.
+func shapeOf(kind attune.Type) shape {
+	if kind == attune.Unknown {
+		return aBatch
+	}
+	return anEvent
 }
 
 // batch makes a Batch of a request.
@@ -252,7 +260,7 @@ func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, 
 	}
 	b = append(b, '}', '\n')
 	w.WriteHeader(status)
-	_, _ = w.Write(b)
+	_, _ = w.Write(b) //nolint:gosec // JSON, with its content type, and every text escaped
 }
 
 func appendRejection(b []byte, i int, r *Rejection) []byte {

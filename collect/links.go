@@ -24,15 +24,28 @@ type ackedLink struct {
 
 func newLinkCache(limit int) *linkCache { return &linkCache{newAging[ackedLink](limit)} }
 
+// proof is how well a link or claim is founded.
+type proof byte
+
+const (
+	claimed  proof = iota // the device says so
+	verified              // the sender proved device or user
+	byServer              // a server's claim of a device
+)
+
+// proofOf is what the sender's proof of e's ids makes of a link.
+func proofOf(e *attune.Event) proof {
+	if e.Has(attune.Verified) {
+		return verified
+	}
+	return claimed
+}
+
 // appendLinkKey appends the cache's key of a link. An id has no control
 // characters, so the parts cannot run into each other.
-func appendLinkKey(b []byte, user, device string, verified bool) []byte {
+func appendLinkKey(b []byte, user, device string, p proof) []byte {
 	b = append(b, user...)
-	if verified {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
+	b = append(b, byte(p))
 	return append(b, device...)
 }
 

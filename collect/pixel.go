@@ -161,14 +161,14 @@ func (c *Collector) webhook(w http.ResponseWriter, r *http.Request) error {
 
 // openHook takes a webhook's body apart.
 func (c *Collector) openHook(body []byte, q url.Values) (envelope, error) {
-	env, err := c.open(body, true)
+	env, err := c.open(body, anEvent)
 	if err != nil {
 		return env, err
 	}
 	root := gjson.Parse(env.texts[0])
 	switch {
 	case root.Get("batch").IsArray():
-		return c.open(body, false)
+		return c.open(body, aBatch)
 	case attune.ParseType(root.Get("type").Str) == attune.Unknown:
 		raw, err := hookEvent(root, q)
 		if err != nil {

@@ -79,13 +79,12 @@ func (c *Collector) owners(w *work, b *Batch, e *attune.Event) {
 	switch {
 	case e.UserID == "" || e.AnonymousID == "":
 	case e.Has(attune.Device):
-		verified := e.Has(attune.Verified)
-		if verified || !c.o.VerifiedLinks && identity.IsUUID(e.AnonymousID) {
-			c.link(w, e, e.AnonymousID, verified)
+		if p := proofOf(e); p == verified || !c.o.VerifiedLinks && identity.IsUUID(e.AnonymousID) {
+			c.link(w, e, e.AnonymousID, p)
 		}
 	case server && !w.d.inventsDevices():
 		w.claim(e, e.AnonymousID)
-		c.link(w, e, e.AnonymousID, true)
+		c.link(w, e, e.AnonymousID, verified)
 	}
 }
 
@@ -96,16 +95,16 @@ func (c *Collector) owners(w *work, b *Batch, e *attune.Event) {
 func (c *Collector) aliasOwner(w *work, b *Batch, e *attune.Event, server bool) {
 	switch {
 	case b.Device == e.PreviousID:
-		c.link(w, e, e.PreviousID, true)
+		c.link(w, e, e.PreviousID, verified)
 	case server && e.PreviousID != e.UserID && (e.PreviousID == e.AnonymousID || identity.IsUUID(e.PreviousID)):
 		w.claim(e, e.PreviousID)
-		c.link(w, e, e.PreviousID, true)
+		c.link(w, e, e.PreviousID, verified)
 	}
 }
 
 // link appends a link of e's user to device, unless it is known.
-func (c *Collector) link(w *work, e *attune.Event, device string, verified bool) {
-	w.key = appendLinkKey(w.key[:0], e.UserID, device, verified)
+func (c *Collector) link(w *work, e *attune.Event, device string, p proof) {
+	w.key = appendLinkKey(w.key[:0], e.UserID, device, p)
 	if _, said := w.said[string(w.key)]; said {
 		return
 	}
@@ -117,7 +116,7 @@ func (c *Collector) link(w *work, e *attune.Event, device string, verified bool)
 	from := len(w.buf)
 	w.buf = append(w.buf, `{"anonymous_id":`...)
 	w.buf = gjson.AppendJSONString(w.buf, device)
-	if verified {
+	if p == verified {
 		w.buf = append(w.buf, `,"verified":true`...)
 	}
 	w.buf = append(w.buf, '}')
@@ -130,7 +129,7 @@ func (c *Collector) link(w *work, e *attune.Event, device string, verified bool)
 // claim appends a claim of device for e's user. Once a batch is enough, unless
 // the batch has a device's own events, between which a claim may count again.
 func (w *work) claim(e *attune.Event, device string) {
-	w.key = append(appendLinkKey(w.key[:0], e.UserID, device, true), 2)
+	w.key = appendLinkKey(w.key[:0], e.UserID, device, byServer)
 	if _, said := w.said[string(w.key)]; said && !w.device {
 		return
 	}
@@ -160,7 +159,7 @@ func (w *work) edges(b *Batch, e *attune.Event) {
 		return
 	}
 	server := b.Rank >= attune.Server && b.Verified
-	if !server && !(b.provesUser(from) && b.provesUser(to)) {
+	if !server && (!b.provesUser(from) || !b.provesUser(to)) {
 		return
 	}
 	start := len(w.buf)

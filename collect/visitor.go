@@ -80,7 +80,7 @@ func (d *visitorDesk) known(ctx context.Context, id string) (first attune.Millis
 // page of this very site is asked: it alone is sure to keep the cookie, and a
 // token that nobody keeps would be the only one the device ever gets. For the
 // same reason our own SDK is left out, which asks by itself.
-func (d *visitorDesk) firstContact(ctx context.Context, events []attune.Event, proven string, now attune.Millis) (id string, unlock func()) {
+func (d *visitorDesk) firstContact(ctx context.Context, events []attune.Event, proven string) (id string, unlock func()) {
 	none := func() {}
 	if d.c.o.Signer == nil {
 		return "", none
@@ -201,7 +201,7 @@ var errHasToken = errors.New("this anonymous_id has a visitor token already, or 
 func (c *Collector) setVisitor(w http.ResponseWriter, r *http.Request, token string) {
 	scheme, _ := c.host(r)
 	w.Header().Set(visitorHeader, token)
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the caller came over https; a shop on a laptop has none
 		Name: visitorCookie, Value: token, Path: "/", MaxAge: visitorAge,
 		HttpOnly: true, Secure: scheme == "https", SameSite: http.SameSiteLaxMode,
 	})
