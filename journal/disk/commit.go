@@ -145,7 +145,7 @@ func (q *queue) close() {
 
 // Append is journal.Journal's. The context counts while the records are queued;
 // once they are being written Append waits for the outcome, so that its answer
-// is certain. It does not allocate.
+// is certain. What it allocates is its share of the committer's batch.
 func (j *Journal) Append(ctx context.Context, recs []attune.Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("append: %w", err)
@@ -236,14 +236,14 @@ func (j *Journal) write(c *commit) error {
 	for i, p := range j.parts {
 		c.next[i] = p.last + 1 // only the committer writes last
 	}
-	total, first := batchHead, entryBytes+valueLen(&c.reqs[0].recs[0])
+	total := batchHead
 	for _, r := range c.reqs {
 		total += int(r.size)
 	}
-	// Pebble rounds the first allocation up to a power of two of the first
-	// record; a batch made that large is not allocated twice. It is never
-	// closed: readers hold its memory, and the collector takes it after them.
-	b := j.db.NewBatchWithSize(max(total, 2*(first+batchHead), 1<<10))
+	// Made as large as it will be, and told so, or Pebble rounds up and moves.
+	// It is never closed, which would hand its memory to the next batch: readers
+	// hold that memory, and the collector takes it after them.
+	b := j.db.NewBatchWithSize(total, pebble.WithInitialSizeBytes(total))
 	for _, r := range c.reqs {
 		for i := range r.recs {
 			if err := j.put(b, c, &r.recs[i]); err != nil {

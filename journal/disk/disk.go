@@ -144,14 +144,9 @@ func (o *Options) settle() error {
 
 // open opens Pebble, settles the identity and finds the ends of the partitions.
 func (j *Journal) open(partitions int) error {
-	db, err := pebble.Open(j.dir, pebbleOptions(j.lock, j.fault))
-	if err != nil {
-		if pebble.IsCorruptionError(err) {
-			return fmt.Errorf("journal %s: acknowledged records are damaged (%w); restore the directory from a copy: %w", j.dir, err, attune.ErrCorrupt)
-		}
-		return fmt.Errorf("open journal %s: %w", j.dir, err)
+	if err := j.openPebble(); err != nil {
+		return err
 	}
-	j.db = db
 	who, made, err := j.identify(partitions)
 	if err != nil {
 		return err
@@ -160,10 +155,29 @@ func (j *Journal) open(partitions int) error {
 	for range who.Partitions {
 		j.parts = append(j.parts, &partition{first: 1})
 	}
-	if made {
-		return nil
+	if !made {
+		return j.recover()
 	}
-	return j.recover()
+	// Pebble writes the very first log of a directory in an older format, in
+	// which damage in the middle looks like a torn end. The second has marks of
+	// what was synced, so that it is told apart.
+	if err := j.db.Close(); err != nil {
+		return fmt.Errorf("open journal %s: %w", j.dir, err)
+	}
+	j.db = nil
+	return j.openPebble()
+}
+
+func (j *Journal) openPebble() error {
+	db, err := pebble.Open(j.dir, pebbleOptions(j.lock, j.fault))
+	if err != nil {
+		if pebble.IsCorruptionError(err) {
+			return fmt.Errorf("journal %s: acknowledged records are damaged (%w); restore the directory from a copy: %w", j.dir, err, attune.ErrCorrupt)
+		}
+		return fmt.Errorf("open journal %s: %w", j.dir, err)
+	}
+	j.db = db
+	return nil
 }
 
 // identity is what the directory says of itself.
