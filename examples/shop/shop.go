@@ -143,7 +143,7 @@ func render(o Options) (page []byte, policy string, err error) {
 		return nil, "", fmt.Errorf("fill page: %w", err)
 	}
 	sum := sha256.Sum256([]byte(script))
-	policy = "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'" +
+	policy = "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'" +
 		"; script-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'" +
 		"; connect-src " + strings.TrimSpace("'self' "+o.Host)
 	return buf.Bytes(), policy, nil
