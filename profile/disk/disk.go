@@ -48,6 +48,7 @@ type Options struct {
 type Store struct {
 	mu     sync.RWMutex // held for reading while db is in use
 	db     *pebble.DB
+	lock   *pebble.Lock
 	closed bool
 	noSync bool
 }
@@ -76,7 +77,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open profile store %s: %w", o.Dir, err), lock.Close())
 	}
-	return &Store{db: db, noSync: o.NoSync}, nil
+	return &Store{db: db, lock: lock, noSync: o.NoSync}, nil
 }
 
 // pebbleLock takes the directory's lock, so that a store in use is told apart
@@ -228,7 +229,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
 		return fmt.Errorf("close profile store: %w", err)
 	}
 	return nil
