@@ -1,0 +1,276 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/journal"
+)
+
+// Bounds of a decide request.
+const (
+	DefaultDeadlineMS = 50
+	MaxDeadlineMS     = 1000
+	maxAsks           = 20
+	maxItems          = 1000
+	maxEvents         = 100
+	maxLimit          = 200
+	maxText           = 1000
+	maxToken          = 4 << 10
+)
+
+// ask is a decide request that was read and checked.
+type ask struct {
+	attune.DecideRequest
+	UserToken string `json:"user_token"`
+
+	after    journal.Token
+	hasAfter bool
+}
+
+// readBody reads r's body whole, at most MaxBody bytes.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var buf bytes.Buffer
+	if r.ContentLength > 0 && r.ContentLength <= s.o.MaxBody {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.MaxBody)); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, fmt.Errorf("the body has more than %d bytes; send less at once: %w", s.o.MaxBody, err)
+		}
+		return nil, invalid("", "the body ended early: "+err.Error())
+	}
+	return buf.Bytes(), nil
+}
+
+// decodeAsk decodes the body of POST /v1/decide.
+func decodeAsk(body []byte) (*ask, error) {
+	a := new(ask)
+	if err := decodeJSON(body, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// rankRequest is the body of POST /v1/rank: one placement that re-orders the
+// given items.
+type rankRequest struct {
+	ask
+	Placement string   `json:"placement"`
+	Items     []string `json:"items"`
+	Item      string   `json:"item"`
+	Query     string   `json:"query"`
+	Limit     int      `json:"limit"`
+}
+
+func decodeRank(body []byte) (*ask, error) {
+	r := new(rankRequest)
+	if err := decodeJSON(body, r); err != nil {
+		return nil, err
+	}
+	if len(r.Items) == 0 {
+		return nil, invalid("items", "is empty; give the ids to put in order")
+	}
+	if r.Placement == "" {
+		r.Placement = "search"
+	}
+	if r.Limit == 0 {
+		r.Limit = min(len(r.Items), maxLimit)
+	}
+	r.Placements = []attune.Ask{{ID: r.Placement, Limit: r.Limit, Item: r.Item, Items: r.Items, Query: r.Query}}
+	return &r.ask, nil
+}
+
+// decodeJSON decodes one JSON value and nothing after it.
+func decodeJSON(body []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	err := d.Decode(into)
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		return invalid("", "invalid json: there is more after the object")
+	}
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return invalid(wrong.Field, fmt.Sprintf("want %s, got a JSON %s", jsonName(wrong.Type.Kind().String()), wrong.Value))
+	case errors.Is(err, io.EOF):
+		return invalid("", "invalid json: the body is empty")
+	default:
+		return invalid("", "invalid json: "+err.Error())
+	}
+}
+
+func jsonName(kind string) string {
+	switch kind {
+	case "struct", "map":
+		return "an object"
+	case "slice":
+		return "an array"
+	case "string":
+		return "a string"
+	case "bool":
+		return "true or false"
+	default:
+		return "a number"
+	}
+}
+
+// askOf reads GET /v1/recommend/{placement} and GET /v1/stream from an
+// address: "items" may be given many times, or once with commas.
+func askOf(placement string, q url.Values) (*ask, error) {
+	one := attune.Ask{ID: placement, Item: q.Get("item"), Query: q.Get("query")}
+	for _, list := range q["items"] {
+		for id := range strings.SplitSeq(list, ",") {
+			if id != "" {
+				one.Items = append(one.Items, id)
+			}
+		}
+	}
+	a := new(ask)
+	for _, n := range [...]struct {
+		name string
+		into *int
+	}{{"limit", &one.Limit}, {"deadline_ms", &a.DeadlineMS}} {
+		if v := q.Get(n.name); v != "" {
+			i, err := strconv.Atoi(v)
+			if err != nil {
+				return nil, invalid(n.name, fmt.Sprintf("want a number, got %q", v))
+			}
+			*n.into = i
+		}
+	}
+	a.UserID, a.AnonymousID, a.After = q.Get("user_id"), q.Get("anonymous_id"), q.Get("after")
+	a.Explain = q.Get("explain") == "true" || q.Get("explain") == "1"
+	a.Placements = []attune.Ask{one}
+	return a, nil
+}
+
+// check checks every bound of a, and resolves its token. names are the
+// placements there are.
+func (a *ask) check(d Decider) error {
+	if n := len(a.Placements); n == 0 || n > maxAsks {
+		return invalid("placements", fmt.Sprintf("want 1 to %d, got %d", maxAsks, n))
+	}
+	if a.DeadlineMS < 0 || a.DeadlineMS > MaxDeadlineMS {
+		return invalid("deadline_ms", fmt.Sprintf("want 0 to %d, got %d", MaxDeadlineMS, a.DeadlineMS))
+	}
+	if n := len(a.Events); n > maxEvents {
+		return invalid("events", fmt.Sprintf("want at most %d, got %d; send the rest to /v1/batch", maxEvents, n))
+	}
+	if len(a.Context) > 0 && a.Context[0] != '{' {
+		if string(a.Context) != "null" {
+			return invalid("context", "want an object")
+		}
+		a.Context = nil
+	}
+	for i := range a.Placements {
+		if err := a.checkOne(d, i); err != nil {
+			return err
+		}
+	}
+	if a.After == "" {
+		return nil
+	}
+	if len(a.After) > maxToken {
+		return invalid("after", "is not a consistency token: it is too long")
+	}
+	t, err := journal.ParseToken(a.After)
+	if err != nil {
+		return invalid("after", "is not a consistency token: send X-Attune-Token as it was received")
+	}
+	a.after, a.hasAfter = t, true
+	return nil
+}
+
+func (a *ask) checkOne(d Decider, i int) error {
+	one := &a.Placements[i]
+	path := "placements[" + strconv.Itoa(i) + "]"
+	if _, ok := d.Deadline(one.ID); !ok {
+		message := fmt.Sprintf("unknown placement %q", one.ID)
+		names := d.Placements()
+		if near := nearest(one.ID, names); near != "" {
+			message += fmt.Sprintf("; did you mean %q?", near)
+		} else {
+			message += "; there are " + strings.Join(names, ", ")
+		}
+		return invalid(path+".id", message)
+	}
+	for _, other := range a.Placements[:i] {
+		if other.ID == one.ID {
+			return invalid(path+".id", fmt.Sprintf("%q is asked for twice; send two requests", one.ID))
+		}
+	}
+	switch {
+	case one.Limit < 0 || one.Limit > maxLimit:
+		return invalid(path+".limit", fmt.Sprintf("want 0 to %d, got %d", maxLimit, one.Limit))
+	case len(one.Items) > maxItems:
+		return invalid(path+".items", fmt.Sprintf("want at most %d, got %d", maxItems, len(one.Items)))
+	case len(one.Query) > maxText:
+		return invalid(path+".query", fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
+	default:
+		return nil
+	}
+}
+
+// deadline returns how long the request may take in milliseconds: its own
+// wish, else the most patient placement's, else the default.
+func (a *ask) deadline(d Decider) int {
+	if a.DeadlineMS > 0 {
+		return a.DeadlineMS
+	}
+	longest := 0
+	for i := range a.Placements {
+		ms, _ := d.Deadline(a.Placements[i].ID)
+		longest = max(longest, ms)
+	}
+	if longest == 0 {
+		return DefaultDeadlineMS
+	}
+	return min(longest, MaxDeadlineMS)
+}
+
+// nearest returns the name at the smallest edit distance from s, when that is
+// at most a third of its length, else "".
+func nearest(s string, names []string) string {
+	best, at := "", max(1, len(s)/3)+1
+	if len(s) > 100 {
+		return ""
+	}
+	for _, name := range names {
+		if d := distance(s, name); d < at {
+			best, at = name, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,467 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/profile"
+)
+
+// decision is a decide request on its way to its answer. Two goroutines meet
+// in it: the worker fills results under mu, and whoever answers takes them,
+// after which what comes late is dropped.
+type decision struct {
+	s      *Server
+	engine Decider
+	ask    *ask
+	caller *caller
+	who    subject
+	id     string
+	now    attune.Millis
+	start  time.Duration // of the monotonic clock
+	limit  time.Duration // how long it may take
+	http   *http.Request // for inline events
+	parts  bool          // results.parts is wanted
+
+	late atomic.Bool   // the answer was given
+	done chan struct{} // closed by the worker
+
+	mu      sync.Mutex
+	taken   bool
+	results results
+}
+
+// results is what the worker found out so far.
+type results struct {
+	version  uint64
+	fresh    bool // what was asked to be reflected is
+	ingested *Ingested
+	refused  error // of the inline events
+	answers  []*attune.Answer
+	why      string   // why a fallback answers, "" when none does
+	parts    []string // keys of the parts the person was made from, for streams
+}
+
+// decide answers a within its deadline, whatever the engine, the store and
+// the pipeline do.
+func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune.Decision, *results) {
+	engine := s.engine()
+	d := &decision{
+		s: s, engine: engine, ask: a, caller: c, now: s.o.Clock(), start: s.o.Mono(),
+		limit: time.Duration(a.deadline(engine)) * time.Millisecond, http: r, parts: parts, done: make(chan struct{}),
+	}
+	d.id = newID(d.now)
+	d.who = d.checked(c.subject(a.UserID, a.AnonymousID))
+	d.results.answers = make([]*attune.Answer, len(a.Placements))
+	select {
+	case s.slots <- struct{}{}:
+		ctx, cancel := context.WithTimeout(r.Context(), d.limit)
+		go d.work(ctx)
+		d.await(r.Context())
+		cancel()
+	default:
+		d.results.why = "full"
+	}
+	return d.finish()
+}
+
+// checked drops ids that nobody has: they are refused as events too.
+func (d *decision) checked(who subject) subject {
+	for _, id := range [...]*string{&who.user, &who.device} {
+		if *id != "" && identity.CheckID(*id) != nil {
+			d.caller.notice("id ignored: " + strconv.Quote(clip(*id)) + " is nobody's")
+			*id = ""
+		}
+	}
+	return who
+}
+
+func clip(s string) string { return s[:min(len(s), 50)] }
+
+// await returns when the worker is done, or the time is up.
+func (d *decision) await(ctx context.Context) {
+	timer := time.NewTimer(d.limit)
+	defer timer.Stop()
+	select {
+	case <-d.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// finish takes what there is and fills the rest from the fallback list.
+func (d *decision) finish() (*attune.Decision, *results) {
+	d.late.Store(true)
+	d.mu.Lock()
+	d.taken = true
+	d.mu.Unlock()
+	// From here the worker leaves results alone.
+	res := &d.results
+	wanted := d.ask.hasAfter || len(d.ask.Events) > 0
+	out := &attune.Decision{
+		ID: d.id, ProfileVersion: res.version, Stale: wanted && !res.fresh,
+		Placements: make(map[string]*attune.Answer, len(res.answers)),
+	}
+	for i := range d.ask.Placements {
+		why := ""
+		if res.answers[i] == nil {
+			if why = res.why; why == "" {
+				why = "late"
+			}
+			res.answers[i] = d.quick(i)
+		} else {
+			why = res.answers[i].Fallback
+		}
+		out.Placements[d.ask.Placements[i].ID] = res.answers[i]
+		if m := d.s.o.Metrics; m != nil {
+			m.Decided(d.ask.Placements[i].ID, why, d.s.o.Mono()-d.start)
+		}
+	}
+	return out, res
+}
+
+// quick answers placement i without the person. Even a fault there is an
+// answer: an empty one.
+func (d *decision) quick(i int) (a *attune.Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.s.panicked(p)
+			a = &attune.Answer{Fallback: "none"}
+		}
+	}()
+	q := d.query(i, nobody())
+	q.Expired, q.Explain = nil, false
+	a = d.engine.Quick(q)
+	if a == nil {
+		a = &attune.Answer{Fallback: "none"}
+	}
+	if a.Fallback == "" {
+		a.Fallback = "popular"
+	}
+	return a
+}
+
+// nobody is the person of whom nothing is known.
+func nobody() *profile.Person { return &profile.Person{State: &profile.State{}} }
+
+func (d *decision) query(i int, p *profile.Person) *Query {
+	one := &d.ask.Placements[i]
+	return &Query{
+		Placement: one.ID, Person: p, Now: d.now, Seed: attune.Hash(d.id),
+		Limit: one.Limit, Item: one.Item, Items: one.Items, Text: one.Query,
+		Context: d.ask.Context, Explain: d.ask.Explain,
+		Expired: d.expired, Micros: d.micros,
+	}
+}
+
+func (d *decision) micros() int64 { return d.s.o.Mono().Microseconds() }
+
+// expired tells the engine to hurry a little before the answer is given, so
+// that its own fallback, which knows the person, comes first.
+func (d *decision) expired() bool {
+	return d.late.Load() || d.s.o.Mono()-d.start > d.limit-d.limit/10
+}
+
+// work makes the decision. A panic on the way is logged, and the fallback
+// answers.
+func (d *decision) work(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.s.panicked(p)
+			d.set(func(r *results) { r.why = "panic" })
+		}
+		close(d.done)
+		<-d.s.slots
+	}()
+	d.catchUp(ctx)
+	person := d.person(ctx)
+	if d.parts {
+		keys := make([]string, 0, len(person.Vector))
+		for i := range person.Vector {
+			keys = append(keys, person.Vector[i].Key)
+		}
+		d.set(func(r *results) { r.parts = keys })
+	}
+	segments := d.s.segments(person, d.now)
+	for i := range d.ask.Placements {
+		if d.late.Load() {
+			return
+		}
+		q := d.query(i, person)
+		q.Segments = segments
+		answer := d.engine.Decide(q)
+		d.set(func(r *results) { r.answers[i], r.version = answer, person.Version })
+	}
+}
+
+// set changes the results unless they were taken.
+func (d *decision) set(change func(*results)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.taken {
+		change(&d.results)
+	}
+}
+
+// catchUp makes the inline events durable and waits until everything that the
+// answer has to reflect is applied. It leaves a fifth of the time for the
+// decision itself.
+func (d *decision) catchUp(ctx context.Context) {
+	a := d.ask
+	if !a.hasAfter && len(a.Events) == 0 {
+		return
+	}
+	fresh, wanted := true, a.after
+	if len(a.Events) > 0 {
+		in, err := d.ingest(ctx)
+		d.set(func(r *results) { r.ingested, r.refused = in, err })
+		if err != nil {
+			fresh = false
+		} else {
+			for _, p := range in.Token.Positions {
+				wanted.Add(p)
+			}
+			if wanted.Journal == "" {
+				wanted.Journal = in.Token.Journal
+			}
+		}
+	}
+	if len(wanted.Positions) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, d.limit*4/5-(d.s.o.Mono()-d.start))
+		defer cancel()
+		fresh = d.s.o.Waiter != nil && d.s.o.Waiter.Wait(ctx, wanted) == nil && fresh
+	}
+	d.set(func(r *results) { r.fresh = fresh })
+}
+
+func (d *decision) ingest(ctx context.Context) (*Ingested, error) {
+	if d.s.o.Ingester == nil {
+		return nil, fmt.Errorf("inline events are not taken here; send them to /v1/batch: %w", attune.ErrInvalid)
+	}
+	in, err := d.s.o.Ingester.Ingest(ctx, &Inline{
+		Events: d.ask.Events, UserID: d.ask.UserID, AnonymousID: d.ask.AnonymousID,
+		Key: d.caller.key, Server: d.caller.server, Visitor: d.caller.visitor, User: d.caller.user,
+		Request: d.http,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if in.Visitor != "" && d.who == (subject{}) && (d.ask.AnonymousID == "" || d.ask.AnonymousID == in.VisitorID) {
+		// The first contact: the token that goes out with this answer proves the
+		// device, so this answer may know it.
+		d.who.device = in.VisitorID
+	}
+	return &in, nil
+}
+
+// person reads whom the caller may read. A store that fails is logged: the
+// answer is a cold one.
+func (d *decision) person(ctx context.Context) *profile.Person {
+	p, err := d.s.read(ctx, d.who)
+	if err != nil {
+		d.s.log.LogAttrs(ctx, slog.LevelWarn, "person not read; answering as for nobody", slog.Any("error", err))
+		d.set(func(r *results) { r.fresh = false })
+		return nobody()
+	}
+	return p
+}
+
+func (s *Server) read(ctx context.Context, who subject) (*profile.Person, error) {
+	var p *profile.Person
+	var err error
+	switch {
+	case who.user != "":
+		p, err = s.o.People.User(ctx, who.user)
+	case who.device != "":
+		p, err = s.o.People.Device(ctx, who.device)
+	}
+	if err != nil && !errors.Is(err, attune.ErrNotFound) {
+		return nil, err
+	}
+	if p == nil || err != nil {
+		return nobody(), nil
+	}
+	return p, nil
+}
+
+func (s *Server) segments(p *profile.Person, now attune.Millis) []string {
+	if s.o.Segments == nil || !p.Known() {
+		return nil
+	}
+	return s.o.Segments.Segments(p, now)
+}
+
+func (s *Server) panicked(p any) {
+	s.log.LogAttrs(context.Background(), slog.LevelError, "decision panicked; the fallback answers",
+		slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+}
+
+// serveDecide answers POST /v1/decide.
+func (s *Server) serveDecide(w http.ResponseWriter, r *http.Request, c *caller) error {
+	return s.serveBody(w, r, c, decodeAsk)
+}
+
+// serveRank answers POST /v1/rank.
+func (s *Server) serveRank(w http.ResponseWriter, r *http.Request, c *caller) error {
+	return s.serveBody(w, r, c, decodeRank)
+}
+
+func (s *Server) serveBody(w http.ResponseWriter, r *http.Request, c *caller, decode func([]byte) (*ask, error)) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	a, err := decode(body)
+	if err != nil {
+		return err
+	}
+	if a.UserToken != "" && c.user == "" && r.Header.Get(userHeader) == "" {
+		*c = s.identify(r, a.UserToken)
+	}
+	return s.reply(w, r, c, a)
+}
+
+// serveRecommend answers GET /v1/recommend/{placement}.
+func (s *Server) serveRecommend(w http.ResponseWriter, r *http.Request, c *caller) error {
+	a, err := askOf(r.PathValue("placement"), r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return s.reply(w, r, c, a)
+}
+
+// reply decides and writes the answer.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *caller, a *ask) error {
+	if err := a.check(s.engine()); err != nil {
+		return err
+	}
+	start := s.o.Mono()
+	d, res := s.decide(r, c, a, false)
+	h := w.Header()
+	h["Cache-Control"] = []string{"no-store"}
+	if res.refused != nil {
+		c.notice("events not stored, send them again: " + brief(res.refused))
+	}
+	if res.ingested != nil {
+		h[tokenHeader] = []string{res.ingested.Token.String()}
+		s.setVisitor(w, r, res.ingested.Visitor)
+	}
+	if len(c.notices) > 0 {
+		h[noticeHeader] = []string{strings.Join(c.notices, "; ")}
+	}
+	buf, _ := s.buffers.Get().(*[]byte)
+	b := AppendDecision((*buf)[:0], d)
+	if len(a.Events) > 0 {
+		b = appendIngested(b[:len(b)-1], res)
+		b = append(b, '}')
+	}
+	b = append(b, '\n')
+	s.write(w, http.StatusOK, b)
+	*buf = b
+	s.buffers.Put(buf)
+	s.record(d, c, a, s.o.Mono()-start)
+	return nil
+}
+
+// appendIngested appends what became of the inline events as a member. An
+// answer without "accepted" has stored none of them.
+func appendIngested(b []byte, res *results) []byte {
+	b = append(b, `,"events":{`...)
+	if res.ingested == nil {
+		return append(b, `"stored":false}`...)
+	}
+	b = append(b, `"stored":true,"accepted":`...)
+	b = strconv.AppendInt(b, int64(res.ingested.Accepted), 10)
+	b = append(b, `,"rejected":[`...)
+	for i, x := range res.ingested.Rejected {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendRejection(b, x)
+	}
+	return append(b, "]}"...)
+}
+
+func appendRejection(b []byte, x Rejection) []byte {
+	b = append(b, `{"index":`...)
+	b = strconv.AppendInt(b, int64(x.Index), 10)
+	if x.ID != "" {
+		b = append(b, `,"id":`...)
+		b = appendString(b, x.ID)
+	}
+	b = append(b, `,"reason":`...)
+	b = appendString(b, x.Reason)
+	return append(b, '}')
+}
+
+// brief is what a caller may read of an error in one line of a header.
+func brief(err error) string {
+	switch code, _ := status(err); code {
+	case http.StatusInternalServerError:
+		return "the server met an error"
+	case http.StatusServiceUnavailable:
+		return "busy"
+	default:
+		return strings.Map(func(r rune) rune {
+			if r < 0x20 || r > 0x7e {
+				return ' '
+			}
+			return r
+		}, err.Error())
+	}
+}
+
+func (s *Server) setVisitor(w http.ResponseWriter, r *http.Request, token string) {
+	if token == "" {
+		return
+	}
+	w.Header().Set(visitorHeader, token)
+	secure := s.o.Secure || r.TLS != nil
+	site := http.SameSiteLaxMode
+	if secure {
+		site = http.SameSiteNoneMode // a shop calls from another site
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: visitorCookie, Value: token, Path: "/", MaxAge: int((365 * 24 * time.Hour).Seconds()),
+		HttpOnly: true, Secure: secure, SameSite: site,
+	})
+}
+
+// record hands the decision to the log, without the attributes: the catalog
+// has them.
+func (s *Server) record(d *attune.Decision, c *caller, a *ask, took time.Duration) {
+	if s.o.Decisions == nil {
+		return
+	}
+	log := attune.DecisionLog{
+		Decision: *d, UserID: a.UserID, AnonymousID: a.AnonymousID,
+		At: s.o.Clock(), Micros: took.Microseconds(),
+	}
+	if !c.server {
+		log.UserID, log.AnonymousID = c.user, c.visitor
+	}
+	log.Placements = make(map[string]*attune.Answer, len(d.Placements))
+	for name, answer := range d.Placements {
+		slim := *answer
+		slim.Items = make([]attune.Ranked, len(answer.Items))
+		copy(slim.Items, answer.Items)
+		for i := range slim.Items {
+			slim.Items[i].Attributes = nil
+		}
+		log.Placements[name] = &slim
+	}
+	if !s.o.Decisions.Logged(log) && s.o.Metrics != nil {
+		s.o.Metrics.Dropped()
+	}
+}
