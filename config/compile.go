@@ -1,0 +1,249 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/feature"
+	"github.com/attune-io/attune/recommend"
+	"github.com/attune-io/attune/rule"
+	"github.com/attune-io/attune/segment"
+)
+
+// Compiled is what the definitions of a Config become.
+type Compiled struct {
+	// Rules knows the names of all features and segments.
+	Rules    *rule.Env
+	Features *feature.Set
+	Segments *segment.Set
+	// Placements are the built-in ones with the own ones laid over them, sorted
+	// by name.
+	Placements []recommend.Placement
+}
+
+// Compile compiles features, segments and placements. The error is Faults,
+// every one there is.
+func (c *Config) Compile() (*Compiled, error) {
+	definitions := c.AllFeatures()
+	names := rule.Names{Features: make([]string, len(definitions)), Segments: make([]string, len(c.Segments))}
+	for i := range definitions {
+		names.Features[i] = definitions[i].Name
+	}
+	for i := range c.Segments {
+		names.Segments[i] = c.Segments[i].Name
+	}
+	env, err := rule.New(names)
+	if err != nil {
+		return nil, Faults{{What: err.Error()}}
+	}
+	k := compiling{c: c, env: env, features: names.Features}
+	out := &Compiled{Rules: env}
+	out.Features = k.compileFeatures(definitions)
+	out.Segments = k.compileSegments(definitions)
+	out.Placements = k.compilePlacements()
+	if err := k.faults.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AllFeatures returns the built-in features that are switched on and not
+// replaced, then the own ones. The caller owns the slice.
+func (c *Config) AllFeatures() []feature.Definition {
+	var all []feature.Definition
+	if c.Defaults.Features {
+		for _, d := range feature.Defaults() {
+			own := func(o feature.Definition) bool { return o.Name == d.Name }
+			if !slices.ContainsFunc(c.Features, own) {
+				all = append(all, d)
+			}
+		}
+	}
+	return append(all, c.Features...)
+}
+
+// compiling gathers faults of what is compiled.
+type compiling struct {
+	c        *Config
+	env      *rule.Env
+	features []string
+	faults   Faults
+}
+
+// compileFeatures compiles the set, and each own definition by itself first,
+// so that a fault is known by its place in the file.
+func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
+	condition := func(where string) (feature.Condition, error) {
+		p, err := k.env.EventCondition(where)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	before := len(k.faults)
+	first := map[string]int{}
+	for i, d := range k.c.Features {
+		path := fmt.Sprintf("features[%d]", i)
+		if j, twice := first[d.Name]; twice && d.Name != "" {
+			k.faults = append(k.faults, k.c.fault(path+".name", "feature %q is there twice, also as features[%d]", d.Name, j))
+		}
+		first[d.Name] = i
+		if d.Where != "" {
+			if _, err := condition(d.Where); err != nil {
+				k.expression(path+".where", err)
+			}
+			d.Where = "" // it has been looked at, with its places
+		}
+		_, err := feature.Compile([]feature.Definition{d}, condition)
+		k.joined(path, fmt.Sprintf("feature %q: ", d.Name), err)
+	}
+	if len(k.faults) > before {
+		return nil
+	}
+	set, err := feature.Compile(all, condition)
+	k.joined("features", "", err)
+	return set
+}
+
+// compileSegments compiles the segments in one go: they name each other.
+func (k *compiling) compileSegments(definitions []feature.Definition) *segment.Set {
+	var moving []string
+	for i := range definitions {
+		switch definitions[i].Kind {
+		case feature.KindSince, feature.KindDecayed, feature.KindAffinity:
+			moving = append(moving, definitions[i].Name)
+		}
+	}
+	set, err := segment.Compile(k.c.Segments, k.env, moving)
+	for _, err := range each(err) {
+		var f *segment.Fault
+		if !errors.As(err, &f) {
+			k.faults = append(k.faults, k.c.fault("segments", "%s", message(err)))
+			continue
+		}
+		k.expression(fmt.Sprintf("segments[%d].%s", f.Index, f.Field), f.Err)
+	}
+	return set
+}
+
+func (k *compiling) compilePlacements() []recommend.Placement {
+	own := make([]recommend.Placement, 0, len(k.c.Placements))
+	for _, name := range slices.Sorted(maps.Keys(k.c.Placements)) {
+		p := k.c.Placements[name]
+		p.Name = name
+		k.placement("placements."+name, &p)
+		own = append(own, p)
+	}
+	if k.c.Defaults.Placements {
+		return recommend.Merge(own)
+	}
+	return own
+}
+
+func (k *compiling) placement(path string, p *recommend.Placement) {
+	k.joined(path, "", p.Validate())
+	if p.Filter != "" {
+		if _, err := k.env.Split(p.Filter); err != nil {
+			k.expression(path+".filter", err)
+		}
+	}
+	for i, b := range p.Boosts {
+		if b.When == "" {
+			continue // Validate says so
+		}
+		if _, err := k.env.Split(b.When); err != nil {
+			k.expression(fmt.Sprintf("%s.boosts[%d].when", path, i), err)
+		}
+	}
+	for i, g := range p.Generators {
+		name, ok := strings.CutPrefix(g.From, "features.")
+		if ok && !slices.Contains(k.features, name) {
+			f := k.c.fault(fmt.Sprintf("%s.generators[%d].from", path, i), "unknown feature %q", name)
+			if near := rule.Suggest(name, k.features); near != "" {
+				f.Suggestion = "features." + near
+			}
+			k.faults = append(k.faults, f)
+		}
+	}
+}
+
+// joined adds the errors joined in err, each of which begins with the path
+// inside the thing at path, then ": ".
+func (k *compiling) joined(path, prefix string, err error) {
+	for _, err := range each(err) {
+		text := strings.TrimPrefix(message(err), prefix)
+		at := path
+		if field, what, found := strings.Cut(text, ": "); found && field != "" && !strings.ContainsAny(field, ` "`) {
+			at, text = join(path, field), what
+		}
+		what, near := suggestion(text)
+		f := k.c.fault(at, "%s", what)
+		f.Suggestion = near
+		k.faults = append(k.faults, f)
+	}
+}
+
+// suggestion takes a guess out of the end of a text, so that it is a field.
+func suggestion(text string) (what, near string) {
+	what, rest, found := strings.Cut(text, `; did you mean "`)
+	near, ok := strings.CutSuffix(rest, `"?`)
+	if !found || !ok {
+		return text, ""
+	}
+	return what, near
+}
+
+// expression adds the faults of the expression at path.
+func (k *compiling) expression(path string, err error) {
+	found := rule.Faults(err)
+	if len(found) == 0 {
+		k.faults = append(k.faults, k.c.fault(path, "%s", message(err)))
+		return
+	}
+	for _, x := range found {
+		f := k.c.fault(path, "%s", x.What)
+		f.Suggestion = x.Suggestion
+		at, known := k.c.at[path]
+		switch {
+		case known && at.textLine > 0:
+			f.Line, f.Column = at.textLine+x.Line-1, 0
+			if at.textColumn > 0 {
+				f.Column = at.textColumn + x.Column - 1
+			}
+		case x.Line > 1:
+			f.What += fmt.Sprintf(" (line %d of the expression)", x.Line)
+		}
+		k.faults = append(k.faults, f)
+	}
+}
+
+// each returns the errors joined in err, however deep, or err alone; nil for
+// nil. An error that wraps two by one format is not a joined one.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the joined one itself
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	var lines []string
+	for _, one := range joined.Unwrap() {
+		all = append(all, each(one)...)
+		lines = append(lines, one.Error())
+	}
+	if strings.Join(lines, "\n") != err.Error() {
+		return []error{err}
+	}
+	return all
+}
+
+// message is err without the sentinel at its end: a fault is invalid anyway.
+func message(err error) string {
+	return strings.TrimSuffix(err.Error(), ": "+attune.ErrInvalid.Error())
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// MaxBytes is the largest file that is read.
+const MaxBytes = 1 << 20
+
+// Parse reads a file over Default. The error is Faults: every unknown or
+// repeated key, every value of the wrong type or out of its bounds, or the one
+// thing that makes it no YAML. The Config then holds what could be read, so
+// that Validate can go on to find what is wrong with that. An empty file is
+// Default.
+func Parse(b []byte) (Config, error) {
+	c := Default()
+	if len(b) > MaxBytes {
+		return c, Faults{{What: fmt.Sprintf("the file has %d bytes; at most %d are read", len(b), MaxBytes)}}
+	}
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return c, Faults{syntax(err)}
+	}
+	body, err := document(file)
+	if body == nil || err != nil {
+		return c, err
+	}
+	root := &schema{}
+	if err := json.Unmarshal(schemaText, root); err != nil {
+		return c, fmt.Errorf("config/schema.json: %w", err)
+	}
+	s := &shape{root: root, at: make(map[string]place)}
+	if s.node(body, "", root) {
+		if err := yaml.NodeToValue(body, &c); err != nil && !errors.Is(err, io.EOF) {
+			s.faults = append(s.faults, syntax(err))
+		}
+	}
+	c.at = s.at
+	return c, s.faults.err()
+}
+
+// document returns the tree of the only document in file; nil when it is empty.
+func document(file *ast.File) (ast.Node, error) {
+	var body ast.Node
+	for _, d := range file.Docs {
+		if d.Body == nil {
+			continue
+		}
+		if body != nil {
+			at := placeOf(d.Body)
+			return nil, Faults{{Line: at.line, What: "a second document begins; a configuration is one"}}
+		}
+		body = d.Body
+	}
+	switch body.(type) {
+	case nil, *ast.CommentGroupNode, *ast.NullNode:
+		return nil, nil //nolint:nilnil // an empty file has no tree and no fault
+	default:
+		return body, nil
+	}
+}
+
+// syntax turns an error of the YAML reader into a fault.
+func syntax(err error) Fault {
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		line, _, _ := strings.Cut(err.Error(), "\n")
+		return Fault{What: line}
+	}
+	f := Fault{What: at.GetMessage()}
+	if t := at.GetToken(); t != nil && t.Position != nil {
+		f.Line, f.Column = t.Position.Line, t.Position.Column
+	}
+	return f
+}
+
+// Load reads a file, lets adjust lay flags over it, fills in what it takes from
+// the environment, and validates it. The error is Faults, every one there is.
+// lookup is os.LookupEnv; nil leaves references as they are. adjust may be nil.
+func Load(b []byte, lookup func(string) (string, bool), adjust func(*Config)) (Config, error) {
+	c, parsed := Parse(b)
+	if adjust != nil {
+		adjust(&c)
+	}
+	var resolved error
+	if lookup != nil {
+		resolved = c.Resolve(lookup)
+	}
+	return c, Join(parsed, resolved, c.Validate())
+}
+
+// Resolve replaces every ${NAME} in a key or secret by what lookup says of
+// NAME. The error is Faults: every name that lookup does not know.
+func (c *Config) Resolve(lookup func(string) (string, bool)) error {
+	var faults Faults
+	each := func(path string, s *string) {
+		out, err := expand(*s, lookup)
+		if err != nil {
+			faults = append(faults, c.fault(path, "%v", err))
+			return
+		}
+		*s = out
+	}
+	for i := range c.Keys.Sources {
+		each(fmt.Sprintf("keys.sources[%d].write_key", i), &c.Keys.Sources[i].WriteKey)
+	}
+	for i := range c.Keys.ServerSecrets {
+		each(fmt.Sprintf("keys.server_secrets[%d]", i), &c.Keys.ServerSecrets[i])
+	}
+	for i := range c.Keys.UserTokenSecrets {
+		each(fmt.Sprintf("keys.user_token_secrets[%d]", i), &c.Keys.UserTokenSecrets[i])
+	}
+	each("keys.visitor_secret", &c.Keys.VisitorSecret)
+	return faults.err()
+}
+
+func expand(s string, lookup func(string) (string, bool)) (string, error) {
+	var b strings.Builder
+	for rest := s; ; {
+		before, after, found := strings.Cut(rest, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, tail, closed := strings.Cut(after, "}")
+		if !closed || name == "" {
+			return "", errors.New("a reference to the environment is written ${NAME}")
+		}
+		v, ok := lookup(name)
+		if !ok || v == "" {
+			return "", fmt.Errorf("the environment has no %s; set it, or write the value here", name)
+		}
+		b.WriteString(v)
+		rest = tail
+	}
+}
+
+// reference reports whether s still takes something from the environment.
+func reference(s string) bool { return strings.Contains(s, "${") }
+
+// fault makes a fault of the value at path.
+func (c *Config) fault(path, format string, args ...any) Fault {
+	f := Fault{Path: path, What: fmt.Sprintf(format, args...)}
+	// A path that is not in the file stands where its nearest parent does.
+	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if at, ok := c.at[p]; ok {
+			f.Line, f.Column = at.line, at.column
+			break
+		}
+	}
+	return f
+}
