@@ -45,11 +45,12 @@ type Definition struct {
 	On []string `yaml:"on,omitempty" json:"on,omitempty"`
 	// Off names the events that remove from a set.
 	Off []string `yaml:"off,omitempty" json:"off,omitempty"`
-	// Where is a condition in CEL; "" holds always.
+	// Where is a condition in CEL that On has to meet; "" holds always.
 	Where string `yaml:"where,omitempty" json:"where,omitempty"`
 	// Value and By are paths into the event: properties.x.y, traits.x,
 	// context.page.path, item.category, time, name, url. An item path makes
-	// the feature see each product of the event. By is the key of affinity.
+	// the feature see each product of the event. Of several paths, joined by
+	// "|", the first that holds something counts. By is the key of affinity.
 	Value string `yaml:"value,omitempty" json:"value,omitempty"`
 	By    string `yaml:"by,omitempty" json:"by,omitempty"`
 	// Window makes the feature look back only so far.
@@ -105,7 +106,7 @@ func Defaults() []Definition {
 		{Name: "views_30d", Kind: KindCount, On: viewed, Window: 30 * day},
 		{Name: "adds_24h", Kind: KindCount, On: added, Window: day},
 		{Name: "purchases_30d", Kind: KindCount, On: ordered, Window: 30 * day},
-		{Name: "revenue_30d", Kind: KindSum, On: ordered, Value: "properties.total", Window: 30 * day},
+		{Name: "revenue_30d", Kind: KindSum, On: ordered, Value: "properties.revenue|properties.total|properties.value", Window: 30 * day},
 		{Name: "sessions_30d", Kind: KindSessions, On: []string{"*"}, Window: 30 * day},
 		{Name: "last_viewed", Kind: KindLast, On: viewed, Value: "item.id", N: 20, Distinct: true},
 		{Name: "last_added", Kind: KindLast, On: added, Value: "item.id", N: 20, Distinct: true},

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -40,6 +41,9 @@ func (p path) perItem() bool {
 	}
 	return false
 }
+
+// timed reports whether the path is the time of the event.
+func (p path) timed() bool { return len(p) == 1 && p[0].root == eventTime }
 
 // money reports whether the path reads the amount of an order, which refunds
 // are taken off.
@@ -194,7 +198,7 @@ func (x *extraction) at(at place, it *attune.Product) gjson.Result {
 	case eventName:
 		return text(x.e.Name)
 	default:
-		if v := gjson.GetBytes(x.e.Properties, "url"); v.Exists() {
+		if v := gjson.GetBytes(x.e.Properties, "url"); v.Type == gjson.String {
 			return v
 		}
 		return gjson.GetBytes(x.e.Context, "page.url")
@@ -219,7 +223,7 @@ func (x *extraction) attribute(name string, it *attune.Product) gjson.Result {
 		return text(it.ID)
 	}
 	if name == "quantity" {
-		return gjson.Result{Type: gjson.Number, Num: float64(it.Quantity)}
+		return gjson.Result{Type: gjson.Number, Num: float64(it.Quantity), Raw: strconv.FormatInt(it.Quantity, 10)}
 	}
 	// A flat walk over the line instead of a gjson path: the attribute may
 	// have any name, and the walk is as fast.
@@ -261,9 +265,6 @@ func member(o, name string) (v gjson.Result) {
 func number(v gjson.Result) (int64, bool) {
 	switch v.Type {
 	case gjson.Number:
-		if v.Raw == "" {
-			return int64(v.Num) * micro, true
-		}
 		return parseMicro(v.Raw)
 	case gjson.String:
 		return parseMicro(v.Str)

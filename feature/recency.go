@@ -5,10 +5,14 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/attune-io/attune"
 )
 
-// edge is latest and first: one entry, whose key is the value as JSON.
-type edge struct{ first bool }
+// edge is latest and first: one entry, whose key is the value as JSON. timed
+// reads the time instead; then an order that was updated says when it was
+// placed, like all its features.
+type edge struct{ first, timed bool }
 
 // better reports whether a is to be kept rather than b. Of one event the first
 // line wins either way.
@@ -46,9 +50,12 @@ func (g edge) merge(dst, src *cell) {
 	}
 }
 
-func (edge) read(c *cell, _ int64) any {
+func (g edge) read(c *cell, _ int64) any {
 	if len(c.entries) == 0 {
 		return nil
+	}
+	if g.timed {
+		return attune.Millis(c.entries[0].at).String()
 	}
 	return gjson.Parse(c.entries[0].key).Value()
 }
@@ -152,8 +159,8 @@ func (recency) list(c *cell, dst []string, _ int64) []string {
 // since is the time since the newest event, which every cell keeps.
 type since struct{}
 
-func (since) add(*cell, op)     {}
-func (since) merge(_, _ *cell)   {}
+func (since) add(*cell, op)    {}
+func (since) merge(_, _ *cell) {}
 func (since) read(c *cell, q int64) any {
 	if c.n == 0 {
 		return nil

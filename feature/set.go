@@ -30,6 +30,7 @@ type Set struct {
 	events  map[string][]touch
 	others  []touch // of the events that no definition names
 	updated []touch // of an Order Updated, which stands for the Order Completed
+	orders  bool    // some definition is shared: orders have to be kept
 	empty   cell    // what a missing cell reads as
 }
 
@@ -125,6 +126,9 @@ func compile(d *Definition, condition func(string) (Condition, error)) (compiled
 		fault("where", err)
 	}
 	c.take = d.take()
+	if c.value.timed() && c.take == takeJSON {
+		c.take, c.value = takeEvent, nil // every entry knows its time
+	}
 	if c.take == takeKey && c.value == nil {
 		c.value, c.by = c.by, nil
 	}
@@ -160,7 +164,8 @@ func (d *Definition) aggregator() aggregator {
 	half := cmp.Or(d.HalfLife, 30*day).Millis()
 	switch d.Kind {
 	case KindLatest, KindFirst:
-		return edge{first: d.Kind == KindFirst}
+		p, err := compilePath(d.Value)
+		return edge{first: d.Kind == KindFirst, timed: err == nil && p.timed()}
 	case KindMin:
 		return total{kind: d.Kind, f: least, win: windowOf(d.Window)}
 	case KindMax:
@@ -257,6 +262,7 @@ func (s *Set) index() {
 			s.updated = append(s.updated, u)
 		}
 		c.shared = ok && !t.off || also && !u.off
+		s.orders = s.orders || c.shared
 	}
 	s.others = s.events["*"]
 	delete(s.events, "*")
@@ -290,7 +296,11 @@ func (s *Set) Fold(st *State, e *attune.Event) {
 	if !ok {
 		touches = s.others
 	}
-	act, id := orderOf(e, name)
+	var act action
+	var id string
+	if s.orders {
+		act, id = orderOf(e, name)
+	}
 	switch act {
 	case placesOrder:
 		f.draft = &draft{}

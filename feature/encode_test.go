@@ -1,0 +1,164 @@
+package feature_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/feature"
+)
+
+func FuzzDecode(f *testing.F) {
+	s := compile(f, everyKind(f))
+	defaults := compile(f, feature.Defaults())
+	f.Add(s.AppendBinary(fold(s, story()), nil))
+	f.Add(defaults.AppendBinary(fold(defaults, story()), nil))
+	f.Add([]byte{})
+	f.Add([]byte{1, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, s := range []*feature.Set{s, defaults} {
+			st, err := s.Decode(b)
+			if err != nil {
+				if !errors.Is(err, attune.ErrCorrupt) {
+					t.Fatalf("got %v, want ErrCorrupt", err)
+				}
+				continue
+			}
+			first := s.AppendBinary(&st, nil)
+			again, err := s.Decode(first)
+			if err != nil {
+				t.Fatalf("what was decoded does not decode: %v", err)
+			}
+			if second := s.AppendBinary(&again, nil); !bytes.Equal(first, second) {
+				t.Fatalf("bytes:\n got %x\nwant %x", second, first)
+			}
+			// Whatever was accepted can be used.
+			s.Each(&st, noon, func(string, any) {})
+			s.NextChange(&st, noon)
+			for i := range s.Definitions() {
+				s.List(&st, i, nil, noon)
+				s.Weights(&st, i, nil, noon)
+			}
+			s.Merge(&st, &again)
+			for _, e := range story() {
+				s.Fold(&st, e)
+			}
+			s.Each(&st, noon, func(string, any) {})
+		}
+	})
+}
+
+func TestDecodeRefusesWhatIsCutOff(t *testing.T) {
+	s := compile(t, everyKind(t))
+	b := s.AppendBinary(fold(s, story()), nil)
+	for n := range b {
+		if _, err := s.Decode(b[:n]); !errors.Is(err, attune.ErrCorrupt) {
+			t.Fatalf("%d of %d bytes: got %v, want ErrCorrupt", n, len(b), err)
+		}
+	}
+	if _, err := s.Decode(append(b, 0)); !errors.Is(err, attune.ErrCorrupt) {
+		t.Errorf("a byte too many: got %v, want ErrCorrupt", err)
+	}
+}
+
+// busy is n events of a shop visit, with what the edge knew of the items.
+func busy(n int, device string) []*attune.Event {
+	es := make([]*attune.Event, 0, n)
+	for i := range n {
+		product := fmt.Sprintf(`{"product_id":"sku-%d","name":"A Thing Number %d","category":"c%d","brand":"b%d","price":12.95,`+
+			`"image_url":"https://shop.example/i/%d.jpg","url":"https://shop.example/p/%d","currency":"EUR"}`, i*7%40, i, i%5, i%7, i, i)
+		name := "Product Viewed"
+		switch {
+		case i%40 == 39:
+			name = "Order Completed"
+			product = fmt.Sprintf(`{"order_id":"o-%s-%d","total":25.9,"products":[%s,%s]}`, device, i, product, product)
+		case i%10 == 9:
+			name = "Product Added"
+		}
+		es = append(es, event(device+strconv.Itoa(i), name, noon-30*day+attune.Millis(i)*2*hour, product))
+	}
+	return es
+}
+
+func TestListDoesNotAllocate(t *testing.T) {
+	s := compile(t, feature.Defaults())
+	st := fold(s, busy(200, "d"))
+	dst := make([]string, 0, 300)
+	for _, name := range []string{"last_viewed", "cart", "purchased", "recent_five_purchases", "category_affinity"} {
+		i := s.Index(name)
+		if len(s.List(st, i, dst, noon)) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+		if got := testing.AllocsPerRun(100, func() { s.List(st, i, dst, noon) }); got != 0 {
+			t.Errorf("%s: got %v allocations, want 0", name, got)
+		}
+	}
+}
+
+func BenchmarkFold(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	st := fold(s, busy(200, "d"))
+	es := busy(400, "e")[200:]
+	views := es[:0]
+	for _, e := range es {
+		if e.Name == "Product Viewed" {
+			views = append(views, e)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		s.Fold(st, views[i%len(views)])
+	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	x, y := fold(s, busy(60, "d")), fold(s, busy(60, "e"))
+	var c feature.State
+	s.Merge(&c, x)
+	b.ReportAllocs()
+	for b.Loop() {
+		var c feature.State
+		s.Merge(&c, x)
+		s.Merge(&c, y)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	bytes := s.AppendBinary(fold(s, busy(60, "d")), nil)
+	b.ReportAllocs()
+	b.ReportMetric(float64(len(bytes)), "bytes")
+	for b.Loop() {
+		if _, err := s.Decode(bytes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendBinary(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	st := fold(s, busy(60, "d"))
+	buf := s.AppendBinary(st, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = s.AppendBinary(st, buf[:0])
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	st := fold(s, busy(200, "d"))
+	dst := make([]string, 0, 300)
+	for _, name := range []string{"last_viewed", "purchased", "category_affinity"} {
+		i := s.Index(name)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s.List(st, i, dst, noon)
+			}
+		})
+	}
+}
