@@ -1,52 +1,353 @@
 package model
 
-// Measure is how strongly two items go together.
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/attune-io/attune"
+)
+
+// Measure is how strongly two items go together, of c sets with both, a and b
+// with the one and the other, and n in all.
 type Measure uint8
 
-// The measures.
+// The measures. Jaccard finds what is bought with this and little else; lift
+// favours rare items: use it with MinCount.
 const (
-	Jaccard Measure = iota
-	Lift
+	Jaccard Measure = iota // c / (a + b - c)
+	Lift                   // n·c / (a·b)
 )
 
 // PairsOptions bound Pairs. The zero value has the defaults.
 type PairsOptions struct {
 	MaxNeighbours int // of one item; 0 is 4,096
 	MaxSet        int // distinct items of one set; 0 is 2,000
-	// MinCount is the smallest co-occurrence Neighbours returns; 0 is 1.
+	// MinCount is the smallest co-occurrence that Neighbours returns; 0 is 1.
 	MinCount int
 }
 
 // Pairs counts how often two items are in one set: a basket, a session.
-type Pairs struct{}
+//
+// Counts are exact up to MaxNeighbours neighbours of an item; then the
+// lightest eighth is dropped and Approximate says so. Sets of more than MaxSet
+// distinct items are cut to those of the lowest numbers, and counted in Cut.
+//
+// Memory: 16 bytes an item, and 7 to 11 for each neighbour of each item.
+type Pairs struct {
+	maxNeighbours, maxSet int
+	minCount              uint32
+
+	items table[pairItem]
+	locks [256]sync.RWMutex // by item number
+	sets  atomic.Int64
+	cut   atomic.Int64
+
+	mu    sync.Mutex
+	dirty []int32
+}
+
+// pairItem is one item. Its support is read by the queries of others.
+type pairItem struct {
+	support atomic.Int64
+	hood    *hood
+}
+
+// pairCache is the best neighbours by one measure.
+type pairCache struct {
+	change uint32 // of the hood
+	sets   int64
+	whole  bool // there are no more than these
+	list   []Scored
+}
+
+const (
+	cacheLen = 128 // best neighbours that are remembered of an item
+	// slack: a remembered list lasts until its item is in another set, or the
+	// number of sets has moved by one part in so many: other items' supports
+	// have changed no more than that.
+	slack = 256
+)
 
 // NewPairs returns an empty count.
-func NewPairs(o PairsOptions) *Pairs { return &Pairs{} }
+func NewPairs(o PairsOptions) *Pairs {
+	return &Pairs{
+		maxNeighbours: max(cmp.Or(o.MaxNeighbours, 4096), 8), maxSet: cmp.Or(o.MaxSet, 2000),
+		minCount: uint32(min(max(o.MinCount, 1), math.MaxInt32)), //nolint:gosec // cut to its range
+	}
+}
 
 // AddSet counts one whole set. Repeated items count once.
-func (p *Pairs) AddSet(items []int32) {}
+func (p *Pairs) AddSet(items []int32) {
+	set := p.distinct(items)
+	if len(set) == 0 {
+		return
+	}
+	p.sets.Add(1)
+	for _, item := range set {
+		p.edit(item, func(h *hood) {
+			for _, other := range set {
+				if other != item {
+					h.add(other, 1, p.maxNeighbours)
+				}
+			}
+		})
+		p.items.at(item).support.Add(1)
+	}
+}
 
-// AddTo counts item as joining a set that has existing so far. With nothing
-// existing it starts a set. When existing has item nothing is counted.
-func (p *Pairs) AddTo(existing []int32, item int32) {}
+// Remove takes a set back that AddSet counted: a cancelled order. What was
+// dropped as too light stays dropped.
+func (p *Pairs) Remove(items []int32) {
+	set := p.distinct(items)
+	if len(set) == 0 {
+		return
+	}
+	p.sets.Add(-1)
+	for _, item := range set {
+		p.edit(item, func(h *hood) {
+			for _, other := range set {
+				if other != item {
+					h.take(other)
+				}
+			}
+		})
+		p.items.at(item).support.Add(-1)
+	}
+}
 
-// Remove takes a set back that AddSet counted.
-func (p *Pairs) Remove(items []int32) {}
+// AddTo counts item as joining a set that has existing so far, which are
+// distinct. With nothing existing it begins a set. When existing has item, or
+// MaxSet items, nothing is counted.
+func (p *Pairs) AddTo(existing []int32, item int32) {
+	switch {
+	case !validItem(item) || slices.Contains(existing, item):
+		return
+	case len(existing) >= p.maxSet:
+		p.cut.Add(1)
+		return
+	case len(existing) == 0:
+		p.sets.Add(1)
+	}
+	p.edit(item, func(h *hood) {
+		for _, other := range existing {
+			if validItem(other) {
+				h.add(other, 1, p.maxNeighbours)
+			}
+		}
+	})
+	p.items.at(item).support.Add(1)
+	for _, other := range existing {
+		if validItem(other) {
+			p.edit(other, func(h *hood) { h.add(item, 1, p.maxNeighbours) })
+		}
+	}
+}
+
+// distinct returns the valid items sorted, each once, cut to MaxSet.
+func (p *Pairs) distinct(items []int32) []int32 {
+	set := slices.Clone(items)
+	slices.Sort(set)
+	set = slices.Compact(set)
+	set = slices.DeleteFunc(set, func(i int32) bool { return !validItem(i) })
+	if len(set) > p.maxSet {
+		set = set[:p.maxSet]
+		p.cut.Add(1)
+	}
+	return set
+}
+
+// edit changes the neighbours of item under its lock and marks its row.
+func (p *Pairs) edit(item int32, change func(*hood)) {
+	e := p.items.at(item)
+	l := &p.locks[item%256]
+	l.Lock()
+	if e.hood == nil {
+		e.hood = &hood{}
+	}
+	change(e.hood)
+	e.hood.change++ // the support changes too, also of an item that is alone
+	fresh := !e.hood.dirty
+	e.hood.dirty = true
+	l.Unlock()
+	if fresh {
+		p.mu.Lock()
+		p.dirty = append(p.dirty, item)
+		p.mu.Unlock()
+	}
+}
 
 // Support returns in how many sets item is.
-func (p *Pairs) Support(item int32) int { return 0 }
+func (p *Pairs) Support(item int32) int {
+	if e := p.items.seen(item); e != nil {
+		return int(e.support.Load())
+	}
+	return 0
+}
 
-// Count returns in how many sets both items are.
-func (p *Pairs) Count(a, b int32) int { return 0 }
+// Count returns in how many sets both items are: 0 when the pair was dropped.
+func (p *Pairs) Count(a, b int32) int {
+	n := 0
+	p.look(a, func(h *hood) { n = int(h.count(b)) })
+	return n
+}
+
+// Approximate reports whether neighbours of item were dropped.
+func (p *Pairs) Approximate(item int32) bool {
+	approx := false
+	p.look(item, func(h *hood) { approx = h.approx })
+	return approx
+}
+
+// look shows the neighbours of item, when it has any, under its lock.
+func (p *Pairs) look(item int32, see func(*hood)) {
+	e := p.items.seen(item)
+	if e == nil {
+		return
+	}
+	l := &p.locks[item%256]
+	l.RLock()
+	defer l.RUnlock()
+	if e.hood != nil {
+		see(e.hood)
+	}
+}
 
 // Sets returns how many sets were counted.
-func (p *Pairs) Sets() int { return 0 }
+func (p *Pairs) Sets() int { return int(p.sets.Load()) }
 
-// Neighbours appends up to n items that go best with item to dst, best first.
-func (p *Pairs) Neighbours(item int32, n int, m Measure, dst []Scored) []Scored { return dst }
+// Cut returns how many sets were larger than MaxSet.
+func (p *Pairs) Cut() int { return int(p.cut.Load()) }
 
-// Dirty gives the changed rows to put.
-func (p *Pairs) Dirty(put func(key, value []byte)) {}
+// Neighbours appends up to n items that go best with item to dst, best first,
+// ties by number. The best 128 are remembered until item is in another set, or
+// all sets have grown by 1/256. O(neighbours of item) to find out, O(n) after.
+func (p *Pairs) Neighbours(item int32, n int, m Measure, dst []Scored) []Scored {
+	e := p.items.seen(item)
+	if e == nil || n <= 0 || m > Lift {
+		return dst
+	}
+	l := &p.locks[item%256]
+	l.RLock()
+	defer l.RUnlock()
+	h := e.hood
+	if h == nil {
+		return dst
+	}
+	sets := p.sets.Load()
+	if c := h.cache[m].Load(); c != nil && c.change == h.change && abs(sets-c.sets) <= sets/slack && (n <= len(c.list) || c.whole) {
+		return append(dst, c.list[:min(n, len(c.list))]...)
+	}
+	list := p.rank(h, e.support.Load(), max(n, cacheLen), m)
+	c := &pairCache{change: h.change, sets: sets, list: list, whole: len(list) < max(n, cacheLen)}
+	if len(list) <= cacheLen {
+		h.cache[m].Store(c)
+	}
+	return append(dst, list[:min(n, len(list))]...)
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+// strength is a neighbour's measure in full precision: float32 would make ties
+// of fractions that are not equal.
+type strength struct {
+	score float64
+	item  int32
+}
+
+func (a strength) worse(b strength) bool {
+	return a.score < b.score || a.score <= b.score && a.item > b.item
+}
+
+func (p *Pairs) rank(h *hood, support int64, n int, m Measure) []Scored {
+	out := newBest(make([]strength, 0, min(n, h.used)), n)
+	a, sets := float64(support), float64(p.sets.Load())
+	for i, k := range h.keys {
+		count := h.at(i)
+		if k == 0 || count < p.minCount {
+			continue
+		}
+		// A set that is being counted may have reached the pair and not yet
+		// the supports.
+		c := float64(count)
+		b := max(float64(p.items.at(k-1).support.Load()), c)
+		score := c / (max(a, c) + b - c)
+		if m == Lift {
+			score = sets * c / (max(a, c) * b)
+		}
+		out.offer(strength{score, k - 1})
+	}
+	list := make([]Scored, 0, len(out.dst))
+	for _, s := range out.sorted() {
+		list = append(list, Scored{Item: s.item, Score: float32(s.score)})
+	}
+	return list
+}
+
+// Dirty gives the row of every item that changed since the last call to put.
+// The caller holds writers still meanwhile; key and value are good until put
+// returns.
+func (p *Pairs) Dirty(put func(key, value []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var key, v []byte
+	for _, item := range p.dirty {
+		e := p.items.at(item)
+		e.hood.dirty = false
+		v = binary.AppendUvarint(v[:0], 1)
+		v = binary.AppendVarint(v, e.support.Load())
+		v = e.hood.appendRow(v)
+		key = rowKey(key[:0], 'n', item)
+		put(key, v)
+	}
+	if len(p.dirty) > 0 || p.cut.Load() > 0 {
+		v = binary.AppendVarint(binary.AppendVarint(binary.AppendUvarint(v[:0], 1), p.sets.Load()), p.cut.Load())
+		put(rowKey(key[:0], 'g', 0), v)
+	}
+	p.dirty = p.dirty[:0]
+}
 
 // Load takes a row that Dirty gave.
-func (p *Pairs) Load(key, value []byte) error { return nil }
+func (p *Pairs) Load(key, value []byte) error {
+	kind, item, err := parseKey(key)
+	if err != nil {
+		return err
+	}
+	r := rowReader{b: value}
+	version := r.uvarint()
+	switch {
+	case version == 1 && kind == 'g':
+		sets, cut := r.varint(), r.varint()
+		if err := r.done("pairs totals row"); err != nil {
+			return err
+		}
+		p.sets.Store(sets)
+		p.cut.Store(cut)
+		return nil
+	case version != 1 || kind != 'n':
+		return fmt.Errorf("pairs row %q, format %d: %w", key, version, attune.ErrCorrupt)
+	}
+	support, flags := r.varint(), r.uvarint()
+	var ns []neighbour
+	for len(r.b) > 0 && !r.bad {
+		n := neighbour{item: r.item()}
+		count := r.uvarint()
+		n.count = uint32(min(count, math.MaxUint32)) //nolint:gosec // cut to its range
+		ns = append(ns, n)
+	}
+	if err := r.done("pairs row"); err != nil {
+		return err
+	}
+	slices.SortStableFunc(ns, func(a, b neighbour) int { return cmp.Compare(a.item, b.item) })
+	ns = slices.CompactFunc(ns, func(a, b neighbour) bool { return a.item == b.item })
+	h := &hood{approx: flags&1 == 1}
+	h.rebuild(ns, max(8, (len(ns)+1)*7/4))
+	e := p.items.at(item)
+	e.hood = h
+	e.support.Store(support)
+	return nil
+}

@@ -259,7 +259,7 @@ func same(t interface{ Fatalf(string, ...any) }, got []Scored, scores map[int32]
 		if !ok || math.Abs(own-float64(g.Score)) > 1e-4*(1+own) || math.Abs(want[i]-own) > 1e-4*(1+own) {
 			t.Fatalf("place %d: item %d with %g, want its score %g, and at this place %g", i, g.Item, g.Score, own, want[i])
 		}
-		if i > 0 && !worse(g, got[i-1]) {
+		if i > 0 && !g.worse(got[i-1]) {
 			t.Fatalf("place %d: %v before %v", i, got[i-1], g)
 		}
 	}
