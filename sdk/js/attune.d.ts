@@ -81,9 +81,13 @@ export interface Shown {
 export interface Reader {
   /** Asks for placements. Rejects with `status` set when the server refuses. */
   decide(request: DecideRequest): Promise<Decision>;
-  /** Calls back at once and whenever the answer changes; returns what ends it. */
+  /**
+   * Calls back at once and whenever the answer changes; returns what ends it.
+   * Several placements share one connection: answer is the first one's, and
+   * decision.placements has them all.
+   */
   subscribe(
-    placement: string,
+    placement: string | string[],
     options: { item?: string; limit?: number } | undefined,
     callback: (answer: Answer, decision: Decision) => void,
   ): () => void;

@@ -1,13 +1,12 @@
-// Attune browser SDK; see README.md. Events stay in localStorage until they are
-// acknowledged; the server counts a messageId once, so resending is harmless.
+// Attune browser SDK; see README.md. Events stay stored until acknowledged; the
+// server counts a messageId once, so resending is harmless.
 const version = "0.1.0", PREFIX = "attune:";
 const MAX_QUEUE = 500, MAX_BATCH = 100, MAX_BYTES = 60000; // a beacon may carry 64 KB
 const now = () => new Date().toISOString();
 
-// crypto.randomUUID is missing on plain http; a blob's address ends in a UUID.
+// Plain http has no randomUUID; a blob's address ends in one.
 const uuid = () => crypto.randomUUID?.() ?? URL.createObjectURL(new Blob()).slice(-36);
 
-// Without storage only persistence is lost.
 const memory = {};
 const store = {
   get(k) { try { return JSON.parse(localStorage.getItem(PREFIX + k)) ?? memory[k]; } catch { return memory[k]; } },
@@ -58,9 +57,10 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
   const add = (type, fields) => {
     const e = { type, messageId: uuid(), ...me(), timestamp: now(), context: context(), ...fields };
     queue.push(e);
-    queue.splice(0, queue.length - MAX_QUEUE); // full: the oldest goes
+    queue.splice(0, queue.length - MAX_QUEUE);
     save();
-    timer ??= setTimeout(flush, 5); // what one click causes goes together
+    timer ??= setTimeout(flush, 5);
+    prove(); // only a young device gets a token
     return e.messageId;
   };
 
@@ -69,7 +69,7 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
     while (n < list.length && n < MAX_BATCH && ((size += new Blob([JSON.stringify(list[n])]).size) < MAX_BYTES || !n)) n++;
     return list.slice(0, n);
   };
-  const body = (batch) => JSON.stringify({ batch, sentAt: now(), writeKey });
+  const body = (batch) => JSON.stringify({ batch, sentAt: now(), writeKey, visitor_token: store.get(key + "visitor")?.token, user_token: userToken });
   const done = (batch) => { queue = queue.filter((e) => !batch.includes(e)); save(); };
 
   // One request at a time keeps the order. True: go on.
@@ -90,7 +90,6 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
     clearTimeout(timer);
     timer = setTimeout(flush, pause);
   };
-  // Resolves when all is acknowledged, or has to wait.
   const flush = () => {
     if (Date.now() < resume - 5) return Promise.resolve();
     clearTimeout(timer);
@@ -107,13 +106,13 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
     if (visitor?.id !== id) {
       const asked = (visitor = { id });
       asked.token = fetch(at("/v1/visitor"), { method: "POST", body: JSON.stringify({ anonymous_id: id }) })
-        .then((r) => (r.ok ? r.json() : {}))
-        .then((v) => {
-          if (v.visitor_token && me().anonymousId === id) {
-            store.set(key + "visitor", { id: v.anonymous_id || id, token: v.visitor_token });
-            if (v.anonymous_id && !source) store.set(key + "anon", v.anonymous_id);
-          }
-          return v.visitor_token;
+        .then(async (r) => {
+          const token = r.ok && (await r.json()).visitor_token;
+          if (me().anonymousId !== id) return prove();
+          if (token) store.set(key + "visitor", { id, token });
+          if (r.status !== 409 || source) return token;
+          store.set(key + "anon"); // its token is lost: be a new device
+          return prove();
         })
         .catch(() => {})
         .finally(() => { if (visitor === asked) visitor = undefined; });
@@ -138,6 +137,7 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
   };
 
   const subscribe = (placement, options, callback) => {
+    const places = [].concat(placement);
     let stream, closed, tries = 0, last = "", round = 0;
     const open = async () => {
       const turn = ++round;
@@ -145,17 +145,17 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
       const token = await prove();
       if (closed || turn !== round) return;
       stream = new EventSource(at("/v1/stream", {
-        placement, ...ids(), visitor: token, user_token: userToken, last_event_id: last, ...options,
-      }));
+        ...ids(), visitor: token, user_token: userToken, last_event_id: last, ...options,
+      }) + places.map((p) => "&placement=" + encodeURIComponent(p)).join(""));
       const hear = (e) => {
         tries = 0;
         last = e.lastEventId;
         const d = JSON.parse(e.data);
-        callback(d.placements ? d.placements[placement] : d, d);
+        callback(d.placements[places[0]], d);
       };
       stream.onmessage = hear;
       stream.addEventListener("decision", hear);
-      // EventSource mends a broken connection, but gives up a refused one.
+      // A broken connection mends itself, a refused one does not.
       stream.onerror = async () => {
         if (stream.readyState !== 2) return;
         await wait(Math.min(60000, 1000 * 2 ** tries++) * (0.5 + Math.random() / 2));
@@ -201,7 +201,6 @@ export function createAttune({ host = "", writeKey, userToken, consent, source }
     if (batch.length) navigator.sendBeacon?.(at("/v1/b"), body(batch));
   });
   globalThis.addEventListener?.("online", () => { resume = 0; flush(); });
-  // What earlier pages left unsent.
   try {
     for (const k of Object.keys(localStorage)) {
       if (!k.startsWith(PREFIX + "q:" + key)) continue;

@@ -90,6 +90,26 @@ describe("in Chromium", { skip: missing, timeout: 60000 }, () => {
     assert.equal(site.of("/v1/decide").at(-1).headers["x-attune-visitor"], "visitor-2");
   });
 
+  test("a device whose token was lost goes on as a new one", async () => {
+    await open();
+    const old = await page.evaluate(() => attune.anonymousId());
+    site.refuse.push({ path: "/v1/visitor", status: 409 });
+    await page.evaluate(() => attune.decide({ placements: [{ id: "home" }] }));
+    const r = site.of("/v1/decide")[0];
+    assert.equal(r.headers["x-attune-visitor"], "visitor-1");
+    assert.notEqual(r.json.anonymous_id, old);
+    assert.equal(site.of("/v1/visitor")[1].json.anonymous_id, r.json.anonymous_id);
+  });
+
+  test("several placements share one stream", async () => {
+    await open();
+    await page.evaluate(() => void attune.subscribe(["a b", "c"], {}, (_, d) => (window.got = Object.keys(d.placements))));
+    await until(() => site.streams.size === 1);
+    assert.match(site.of("/v1/stream")[0].url, /&placement=a%20b&placement=c$/);
+    site.push({ decision_id: "d7", placements: { "a b": { items: [] }, c: { items: [] } } }, 7);
+    assert.deepEqual(await until(() => page.evaluate(() => window.got)), ["a b", "c"]);
+  });
+
   test("a refused decide rejects with its status", async () => {
     await open();
     site.refuse.push({ path: "/v1/decide", status: 500 });

@@ -24,7 +24,7 @@ export async function startSite() {
 
 function answer(site, req, res, text) {
   const url = new URL(req.url, site.url);
-  const r = { method: req.method, path: url.pathname, query: Object.fromEntries(url.searchParams), headers: req.headers, text, status: 200 };
+  const r = { method: req.method, url: req.url, path: url.pathname, query: Object.fromEntries(url.searchParams), headers: req.headers, text, status: 200 };
   const reply = (status, body, headers = {}) => {
     r.status = status;
     res.writeHead(status, { "Content-Type": "application/json", ...headers });
