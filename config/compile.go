@@ -45,8 +45,8 @@ func (c *Config) Compile() (*Compiled, error) {
 	out.Features = k.compileFeatures(definitions)
 	out.Segments = k.compileSegments(definitions)
 	out.Placements = k.compilePlacements()
-	if err := k.faults.err(); err != nil {
-		return nil, err
+	if len(k.faults) > 0 {
+		return nil, c.fresh(k.faults).err()
 	}
 	return out, nil
 }
@@ -207,7 +207,7 @@ func (k *compiling) expression(path string, err error) {
 	for _, x := range found {
 		f := k.c.fault(path, "%s", x.What)
 		f.Suggestion = x.Suggestion
-		at, known := k.c.at[path]
+		at, known := k.c.file.place(path)
 		switch {
 		case known && at.textLine > 0:
 			f.Line, f.Column = at.textLine+x.Line-1, 0

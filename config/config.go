@@ -58,8 +58,8 @@ type Config struct {
 	Clock Clock `yaml:"clock" json:"clock"`
 	Log   Log   `yaml:"log"   json:"log"`
 
-	// at says where in the file each path is; nil without a file.
-	at map[string]place
+	// file says where in the file each path is; nil without a file.
+	file *file
 }
 
 // Keys say who may write and who may read.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"flag"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -288,5 +287,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-var _ = maps.Keys[map[string]int]

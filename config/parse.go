@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -25,11 +26,11 @@ func Parse(b []byte) (Config, error) {
 	if len(b) > MaxBytes {
 		return c, Faults{{What: fmt.Sprintf("the file has %d bytes; at most %d are read", len(b), MaxBytes)}}
 	}
-	file, err := parser.ParseBytes(b, 0)
+	tree, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		return c, Faults{syntax(err)}
 	}
-	body, err := document(file)
+	body, err := document(tree)
 	if body == nil || err != nil {
 		return c, err
 	}
@@ -43,14 +44,36 @@ func Parse(b []byte) (Config, error) {
 			s.faults = append(s.faults, syntax(err))
 		}
 	}
-	c.at = s.at
+	c.file = &file{at: s.at, faulty: make(map[string]bool)}
+	for _, f := range s.faults {
+		c.file.faulty[f.Path] = true
+	}
 	return c, s.faults.err()
 }
 
-// document returns the tree of the only document in file; nil when it is empty.
-func document(file *ast.File) (ast.Node, error) {
+// file is what Validate has to know of the file a Config was read from.
+type file struct {
+	at     map[string]place
+	faulty map[string]bool // paths whose value Parse refused, and left out
+}
+
+// place returns where path is in the file, or its nearest parent that is.
+func (f *file) place(path string) (at place, exact bool) {
+	if f == nil {
+		return place{}, false
+	}
+	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if at, ok := f.at[p]; ok {
+			return at, p == path
+		}
+	}
+	return place{}, false
+}
+
+// document returns the tree of the only document in tree; nil when it is empty.
+func document(tree *ast.File) (ast.Node, error) {
 	var body ast.Node
-	for _, d := range file.Docs {
+	for _, d := range tree.Docs {
 		if d.Body == nil {
 			continue
 		}
@@ -87,6 +110,9 @@ func syntax(err error) Fault {
 // lookup is os.LookupEnv; nil leaves references as they are. adjust may be nil.
 func Load(b []byte, lookup func(string) (string, bool), adjust func(*Config)) (Config, error) {
 	c, parsed := Parse(b)
+	if parsed != nil && c.file == nil {
+		return c, parsed // nothing of it could be read
+	}
 	if adjust != nil {
 		adjust(&c)
 	}
@@ -149,12 +175,16 @@ func reference(s string) bool { return strings.Contains(s, "${") }
 // fault makes a fault of the value at path.
 func (c *Config) fault(path, format string, args ...any) Fault {
 	f := Fault{Path: path, What: fmt.Sprintf(format, args...)}
-	// A path that is not in the file stands where its nearest parent does.
-	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
-		if at, ok := c.at[p]; ok {
-			f.Line, f.Column = at.line, at.column
-			break
-		}
-	}
+	at, _ := c.file.place(path)
+	f.Line, f.Column = at.line, at.column
 	return f
+}
+
+// fresh returns the faults of fs about values that Parse did not refuse: what
+// it left out is not missing.
+func (c *Config) fresh(fs Faults) Faults {
+	if c.file == nil {
+		return fs
+	}
+	return slices.DeleteFunc(fs, func(f Fault) bool { return c.file.faulty[f.Path] })
 }

@@ -172,19 +172,19 @@ func (s *shape) entry(v *ast.MappingValueNode, path string, want *schema, seen m
 }
 
 func (s *shape) sequence(n *ast.SequenceNode, path string, want *schema) bool {
+	ok := true
 	for i, v := range n.Values {
 		p := path + "[" + strconv.Itoa(i) + "]"
 		if _, null := v.(*ast.NullNode); null {
 			s.fault(placeOf(v), p, "", "is empty")
-			return false
-		}
-		// A faulty element takes its list with it: without it the others would
-		// be counted wrongly.
-		if !s.node(v, p, want.Items) {
-			return false
+			ok = false
+		} else if !s.node(v, p, want.Items) {
+			ok = false
 		}
 	}
-	return true
+	// A faulty element takes its list with it: without it the others would be
+	// counted wrongly.
+	return ok
 }
 
 func (s *shape) scalar(n ast.Node, at place, path string, want *schema) bool {

@@ -19,7 +19,7 @@ func (c *Config) Validate() error {
 	v.keys()
 	v.bounds()
 	_, err := c.Compile()
-	return Join(v.faults.err(), err)
+	return Join(v.c.fresh(v.faults).err(), err)
 }
 
 // validation gathers faults.
@@ -68,11 +68,11 @@ const minSecret = 16
 
 func (v *validation) keys() {
 	k := &v.c.Keys
-	if !v.c.Dev && len(k.Sources) == 0 && len(k.ServerSecrets) == 0 {
+	if !v.c.Dev && len(k.Sources) == 0 && len(k.ServerSecrets) == 0 && v.c.whole("keys") {
 		v.fault("keys", "there are none, so nobody could write or read; run `attune init` for a file with fresh ones, or try it out with --dev")
 		return
 	}
-	if !v.c.Dev && len(k.ServerSecrets) == 0 {
+	if !v.c.Dev && len(k.ServerSecrets) == 0 && v.c.whole("keys.server_secrets") {
 		v.fault("keys.server_secrets", "there is none; `attune init` writes a file with a fresh one")
 	}
 	if !v.c.Dev && k.VisitorSecret == "" {
@@ -91,6 +91,25 @@ func (v *validation) keys() {
 	if k.VisitorSecret != "" {
 		v.secret("keys.visitor_secret", k.VisitorSecret, seen)
 	}
+}
+
+// whole reports whether Parse refused nothing at path, above it or below.
+func (c *Config) whole(path string) bool {
+	if c.file == nil {
+		return true
+	}
+	for p := range c.file.faulty {
+		if within(p, path) || within(path, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether path is parent or something below it.
+func within(path, parent string) bool {
+	rest, ok := strings.CutPrefix(path, parent)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // source checks keys.sources[i]; seen holds the keys and ids so far.

@@ -32,7 +32,6 @@ func New(names Names) (*Env, error) {
 		cel.ParserExpressionSizeLimit(MaxLength),
 		cel.ParserRecursionLimit(maxDepth),
 		cel.ExpressionNodeLimit(MaxNodes),
-		cel.RegexProgramSizeLimit(maxRegexp),
 		ext.Math(),
 		functions(),
 	)
@@ -148,7 +147,14 @@ type compiled struct {
 	uses Uses
 }
 
-func (e *Env) compile(p Place, expr string) (*compiled, error) {
+func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
+	// An expression is somebody's input, and cel-go's checker has panicked on
+	// some (its limit of a pattern's size does, on "a{2}").
+	defer func() {
+		if r := recover(); r != nil {
+			err = faults{{Line: 1, Column: 1, What: fmt.Sprintf("the expression cannot be compiled: %v", r)}}
+		}
+	}()
 	if strings.TrimSpace(expr) == "" {
 		return nil, faults{{Line: 1, Column: 1, What: "the expression is empty"}}
 	}
@@ -305,17 +311,17 @@ func (e *Env) unknown(p Place, name string) (what, suggestion string) {
 
 // slip names a habit from other languages that CEL does not share.
 func slip(expr string) string {
-	padded := " " + expr + " "
-	switch {
-	case strings.Contains(padded, " and ") || strings.Contains(padded, " AND "):
-		return "&&"
-	case strings.Contains(padded, " or ") || strings.Contains(padded, " OR "):
-		return "||"
-	case strings.Contains(padded, " not ") || strings.Contains(padded, " NOT "):
-		return "!"
-	case strings.Contains(padded, " = "):
-		return "=="
-	default:
-		return ""
+	for _, word := range strings.Fields(expr) {
+		switch strings.ToLower(word) {
+		case "and":
+			return "&&"
+		case "or":
+			return "||"
+		case "not":
+			return "!"
+		case "=":
+			return "=="
+		}
 	}
+	return ""
 }

@@ -52,11 +52,11 @@ import (
 
 // Bounds of one expression.
 const (
-	MaxLength = 4096 // characters
-	MaxNodes  = 1000 // after macros are expanded
-	maxDepth  = 60
-	maxCost   = 200_000 // units of cel-go's cost model, where there are loops
-	maxRegexp = 1000    // instructions of a compiled pattern
+	MaxLength  = 4096 // characters
+	MaxNodes   = 1000 // after macros are expanded
+	maxDepth   = 60
+	maxCost    = 200_000 // units of cel-go's cost model, where there are loops
+	maxPattern = 1000    // instructions of a compiled pattern
 )
 
 // Place says where an expression stands, and so which variables it may use.

@@ -1,6 +1,8 @@
 package rule
 
 import (
+	"fmt"
+	"regexp/syntax"
 	"slices"
 
 	"cel.dev/cel-go/common/ast"
@@ -199,15 +201,32 @@ func (u *usage) call(x ast.Expr) {
 			}
 		}
 	case "matches":
-		if _, ok := literal(args[len(args)-1]); !ok {
-			u.fault(x, "the pattern of matches() has to be written out: one that is read from data has no bounded cost")
-		}
+		u.pattern(x, args[len(args)-1])
 	}
 	if call.IsMemberFunction() {
 		u.walk(call.Target())
 	}
 	for _, a := range args {
 		u.walk(a)
+	}
+}
+
+// pattern checks the pattern of the matches() at x: how long it takes on a text
+// is bounded by its size.
+func (u *usage) pattern(x, pattern ast.Expr) {
+	text, ok := literal(pattern)
+	if !ok {
+		u.fault(x, "the pattern of matches() has to be written out: one that is read from data has no bounded cost")
+		return
+	}
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		u.fault(pattern, "the pattern of matches(): "+err.Error())
+		return
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil || len(program.Inst) > maxPattern {
+		u.fault(pattern, fmt.Sprintf("the pattern of matches() is too large; want at most %d steps", maxPattern))
 	}
 }
 
