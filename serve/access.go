@@ -51,7 +51,8 @@ type Keys struct {
 	UserSecrets [][]byte
 	// VisitorSecret verifies the visitor tokens that collect issues.
 	VisitorSecret []byte
-	// Origins are the sites whose pages may read; "*" is every site.
+	// Origins are the sites whose pages may read, as an Origin header writes
+	// them: "https://shop.example", "https://*.shop.example", "*". None is all.
 	Origins []string
 }
 
@@ -235,13 +236,21 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	allowed := s.keys.Load().Origins
-	if !slices.Contains(allowed, "*") && !slices.Contains(allowed, origin) {
+	if !allows(s.keys.Load().Origins, origin) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Credentials", "true")
 	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Attune-Token, X-Attune-Visitor, X-Attune-Notice")
+}
+
+// allows reports whether a page of origin may read.
+func allows(patterns []string, origin string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
+		before, after, wild := strings.Cut(p, "*")
+		return p == "*" || p == origin ||
+			wild && strings.HasPrefix(origin, before) && strings.HasSuffix(origin, after) && len(origin) > len(p)-1
+	})
 }
 
 // preflight answers OPTIONS: the asked headers are reflected, since a list

@@ -39,13 +39,13 @@ type ask struct {
 // readBody reads r's body whole, at most MaxBody bytes.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var buf bytes.Buffer
-	if r.ContentLength > 0 && r.ContentLength <= s.o.MaxBody {
+	if r.ContentLength > 0 && r.ContentLength <= s.o.Limits.MaxBody {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.MaxBody)); err != nil {
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.Limits.MaxBody)); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, fmt.Errorf("the body has more than %d bytes; send less at once: %w", s.o.MaxBody, err)
+			return nil, fmt.Errorf("the body has more than %d bytes; send less at once: %w", s.o.Limits.MaxBody, err)
 		}
 		return nil, invalid("", "the body ended early: "+err.Error())
 	}

@@ -441,7 +441,7 @@ func (s *Server) setVisitor(w http.ResponseWriter, r *http.Request, token string
 // record hands the decision to the log, without the attributes: the catalog
 // has them.
 func (s *Server) record(d *attune.Decision, c *caller, a *ask, took time.Duration) {
-	if s.o.Decisions == nil {
+	if s.o.Logger == nil {
 		return
 	}
 	log := attune.DecisionLog{
@@ -461,7 +461,7 @@ func (s *Server) record(d *attune.Decision, c *caller, a *ask, took time.Duratio
 		}
 		log.Placements[name] = &slim
 	}
-	if !s.o.Decisions.Logged(log) && s.o.Metrics != nil {
+	if !s.o.Logger.Logged(log) && s.o.Metrics != nil {
 		s.o.Metrics.Dropped()
 	}
 }

@@ -121,11 +121,15 @@ type Appender interface {
 	Status() journal.Status
 }
 
-// Decisions keeps what was answered.
-type Decisions interface {
+// DecisionLogger keeps what was answered; a Recorder does.
+type DecisionLogger interface {
 	// Logged takes d, or returns false when its queue is full. It must not
 	// block.
 	Logged(d attune.DecisionLog) bool
+}
+
+// Decisions finds what was answered; *pipeline.Pipeline does.
+type Decisions interface {
 	// Decision returns the decision with id, or an error that wraps
 	// attune.ErrNotFound.
 	Decision(ctx context.Context, id string) (*attune.DecisionLog, error)
@@ -149,7 +153,7 @@ type Metrics interface {
 	Streams(open int64)
 }
 
-// Options are what a Server needs. Decider, People, Catalog, Clock and Log
+// Options are what a Server needs. Decider, People, Catalog, Clock and Mono
 // are required; a route whose need is nil answers 404.
 type Options struct {
 	Decider   Decider
@@ -160,6 +164,7 @@ type Options struct {
 	Histories Histories
 	Catalog   *catalog.Catalog
 	Journal   Appender
+	Logger    DecisionLogger
 	Decisions Decisions
 	Notifier  Notifier
 	Metrics   Metrics
@@ -168,8 +173,16 @@ type Options struct {
 	Clock func() attune.Millis
 	Mono  func() time.Duration
 	// Ready returns why the server is not ready, or nil.
-	Ready func() error
-	Log   *slog.Logger
+	Ready  func() error
+	Log    *slog.Logger
+	Limits Limits
+	// Secure marks the cookies this server sets as Secure.
+	Secure bool
+}
+
+// Limits bound what the server does at once. A zero field has the default
+// that is named beside it.
+type Limits struct {
 	// Concurrency bounds the decisions being made at once; 0 is 1,024. More
 	// are answered with the fallback.
 	Concurrency int
@@ -179,8 +192,6 @@ type Options struct {
 	MaxBody int64
 	// Heartbeat is how often a quiet stream is heard of; 0 is 15 s.
 	Heartbeat time.Duration
-	// Secure marks the cookies this server sets as Secure.
-	Secure bool
 }
 
 // Server answers over HTTP. Every method may be called at once.
@@ -197,19 +208,23 @@ type Server struct {
 
 // New returns a server over o. Its Run keeps the fallback list fresh.
 func New(o Options) *Server {
-	if o.Concurrency <= 0 {
-		o.Concurrency = 1024
+	l := &o.Limits
+	if l.Concurrency <= 0 {
+		l.Concurrency = 1024
 	}
-	if o.Streams <= 0 {
-		o.Streams = 10_000
+	if l.Streams <= 0 {
+		l.Streams = 10_000
 	}
-	if o.MaxBody <= 0 {
-		o.MaxBody = 4 << 20
+	if l.MaxBody <= 0 {
+		l.MaxBody = 4 << 20
+	}
+	if l.Heartbeat <= 0 {
+		l.Heartbeat = 15 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, log: o.Log, slots: make(chan struct{}, o.Concurrency), done: make(chan struct{})}
+	s := &Server{o: o, log: o.Log, slots: make(chan struct{}, l.Concurrency), done: make(chan struct{})}
 	s.buffers.New = func() any { b := make([]byte, 0, 8<<10); return &b }
 	s.SetKeys(o.Keys)
 	s.SetDecider(o.Decider)

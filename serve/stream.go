@@ -18,7 +18,6 @@ import (
 
 // Times of a stream.
 const (
-	heartbeat    = 15 * time.Second
 	streamGap    = 20 * time.Millisecond // between two answers of one stream
 	writeTimeout = 10 * time.Second
 )
@@ -56,7 +55,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *caller) 
 	}
 	open := s.streams.Add(1)
 	defer func() { s.streamsNow(s.streams.Add(-1)) }()
-	if open > int64(s.o.Streams) {
+	if open > int64(s.o.Limits.Streams) {
 		return deny(attune.ErrBusy, "too many open streams; ask again, or poll /v1/recommend")
 	}
 	s.streamsNow(open)
@@ -82,11 +81,7 @@ func (s *Server) streamsNow(open int64) {
 
 // run ends when the client goes, the server stops or a write fails.
 func (st *stream) run(ctx context.Context) {
-	every := st.s.o.Heartbeat
-	if every <= 0 {
-		every = heartbeat
-	}
-	beat := time.NewTicker(every)
+	beat := time.NewTicker(st.s.o.Limits.Heartbeat)
 	defer beat.Stop()
 	gap := time.NewTimer(streamGap)
 	defer gap.Stop()

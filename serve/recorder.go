@@ -1,0 +1,135 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/identity"
+)
+
+// Recorder journals decisions behind the answers' back. Its queue is bounded:
+// what does not fit is dropped and counted, never waited for. Logged may be
+// called by any number of goroutines; Run once.
+type Recorder struct {
+	journal Appender
+	log     *slog.Logger
+	queue   chan attune.DecisionLog // never closed
+	dropped atomic.Uint64
+}
+
+// NewRecorder returns a Recorder with room for pending decisions; 0 is 8,192.
+func NewRecorder(to Appender, pending int, log *slog.Logger) *Recorder {
+	if pending <= 0 {
+		pending = 8192
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Recorder{journal: to, log: log, queue: make(chan attune.DecisionLog, pending)}
+}
+
+// Logged implements DecisionLogger.
+func (rec *Recorder) Logged(d attune.DecisionLog) bool {
+	select {
+	case rec.queue <- d:
+		return true
+	default:
+		rec.dropped.Add(1)
+		return false
+	}
+}
+
+// Dropped returns how many decisions were not journaled.
+func (rec *Recorder) Dropped() uint64 { return rec.dropped.Load() }
+
+const (
+	recordBatch = 256
+	recordPause = 50 * time.Millisecond // between tries while the journal is busy
+)
+
+// Run journals what is queued until ctx ends, then once more what is left.
+func (rec *Recorder) Run(ctx context.Context) error {
+	batch := make([]attune.Record, 0, recordBatch)
+	for {
+		select {
+		case d := <-rec.queue:
+			batch = append(batch[:0], record(&d))
+		case <-ctx.Done():
+			for len(rec.queue) > 0 {
+				rec.flush(context.WithoutCancel(ctx), rec.gather(batch[:0]))
+			}
+			return nil
+		}
+		rec.flush(ctx, rec.gather(batch))
+	}
+}
+
+// gather adds what is queued right now to batch.
+func (rec *Recorder) gather(batch []attune.Record) []attune.Record {
+	for len(batch) < recordBatch {
+		select {
+		case d := <-rec.queue:
+			batch = append(batch, record(&d))
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// flush appends batch. While the journal is busy it tries again a few times:
+// events come before the record of what was answered.
+func (rec *Recorder) flush(ctx context.Context, batch []attune.Record) {
+	var err error
+	for range 5 {
+		if err = rec.journal.Append(ctx, batch); !errors.Is(err, attune.ErrBusy) {
+			break
+		}
+		pause := time.NewTimer(recordPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+	if err != nil {
+		rec.dropped.Add(uint64(len(batch)))
+		rec.log.LogAttrs(ctx, slog.LevelWarn, "decisions not journaled",
+			slog.Int("decisions", len(batch)), slog.Any("error", err))
+	}
+}
+
+func record(d *attune.DecisionLog) attune.Record {
+	key := "t:" + d.ID // nobody's: anywhere
+	switch {
+	case d.UserID != "":
+		key = identity.UserKey(d.UserID)
+	case d.AnonymousID != "":
+		key = identity.DeviceKey(d.AnonymousID)
+	}
+	return attune.Record{Kind: attune.KindDecision, Key: key, Time: d.At, ReceivedAt: d.At, Payload: AppendLog(nil, d)}
+}
+
+// AppendLog appends d as JSON.
+func AppendLog(b []byte, d *attune.DecisionLog) []byte {
+	b = AppendDecision(b, &d.Decision)
+	b = b[:len(b)-1]
+	if d.UserID != "" {
+		b = append(b, `,"user_id":`...)
+		b = appendString(b, d.UserID)
+	}
+	if d.AnonymousID != "" {
+		b = append(b, `,"anonymous_id":`...)
+		b = appendString(b, d.AnonymousID)
+	}
+	b = append(b, `,"at":`...)
+	b = strconv.AppendInt(b, int64(d.At), 10)
+	b = append(b, `,"micros":`...)
+	b = strconv.AppendInt(b, d.Micros, 10)
+	return append(b, '}')
+}
