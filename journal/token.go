@@ -108,7 +108,7 @@ func ParseToken(s string) (Token, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil {
-		return Token{}, fmt.Errorf("consistency token is not base64url (%s); send it as it was received: %w", err.Error(), attune.ErrInvalid) //nolint:errorlint // one cause is enough
+		return Token{}, fmt.Errorf("consistency token is not base64url (%s); send it as it was received: %w", err.Error(), attune.ErrInvalid)
 	}
 	if b[0] != tokenVersion {
 		return Token{}, fmt.Errorf("consistency token of version %d, this build reads %d: %w", b[0], tokenVersion, attune.ErrInvalid)
@@ -127,7 +127,7 @@ func ParseToken(s string) (Token, error) {
 		if m <= 0 || offset == 0 {
 			return Token{}, badPosition(len(t.Positions))
 		}
-		p := Position{Partition: last + int(step), Offset: offset} //nolint:gosec // below MaxPartitions
+		p := Position{Partition: last + int(step), Offset: offset}
 		if p.Partition >= MaxPartitions || len(t.Positions) > 0 && step == 0 {
 			return Token{}, badPosition(len(t.Positions))
 		}

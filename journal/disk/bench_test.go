@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct{ callers, records int }{{1, 1}, {16, 1}, {128, 1}, {1, 100}, {8, 100}} {
 		b.Run(fmt.Sprintf("callers=%d/records=%d", c.callers, c.records), func(b *testing.B) {
 			j := mustOpen(b, Options{Partitions: 16})
-			body := text(1300)
+			body := text(1300, 0)
 			b.SetBytes(int64(c.records * len(body)))
 			b.ReportAllocs()
 			var left atomic.Int64
@@ -61,7 +62,7 @@ func BenchmarkRead(b *testing.B) {
 			j := mustOpen(b, Options{Partitions: 1, TailBytes: c.tail})
 			recs := make([]attune.Record, 100)
 			for i := range recs {
-				recs[i] = attune.Record{Kind: attune.KindEvent, Key: fmt.Sprintf("a:%d", i), Payload: text(1300)}
+				recs[i] = attune.Record{Kind: attune.KindEvent, Key: fmt.Sprintf("a:%d", i), Payload: text(1300, i)}
 			}
 			for range n / len(recs) {
 				if err := j.Append(b.Context(), recs); err != nil {
@@ -97,10 +98,8 @@ func BenchmarkSize(b *testing.B) {
 		recs := make([]attune.Record, 100)
 		for at := 0; at < n; at += len(recs) {
 			for i := range recs {
-				key := fmt.Sprintf("a:%016x", attune.Hash(fmt.Sprint(at+i)))
-				recs[i] = attune.Record{Kind: attune.KindEvent, Key: key, Time: 1_700_000_000_000, ReceivedAt: 1_700_000_000_000, Payload: text(1300)}
-				copy(recs[i].Payload[40:], key)
-				copy(recs[i].Payload[400:], key)
+				key := fmt.Sprintf("a:%016x", attune.Hash(strconv.Itoa(at+i)))
+				recs[i] = attune.Record{Kind: attune.KindEvent, Key: key, Time: 1_700_000_000_000, ReceivedAt: 1_700_000_000_000, Payload: text(1300, at+i)}
 			}
 			if err := j.Append(b.Context(), recs); err != nil {
 				b.Fatal(err)
@@ -116,12 +115,13 @@ func BenchmarkSize(b *testing.B) {
 	}
 }
 
-// text is JSON of about n bytes with as much order in it as an event has.
-func text(n int) []byte {
+// text is JSON of about n bytes: half of it names that every text has, half
+// hexadecimal digits of its own.
+func text(n, seed int) []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i := 0; b.Len() < n-60; i++ {
-		fmt.Fprintf(&b, `"field_%d":"%x",`, i, attune.Hash(fmt.Sprint(n, i)))
+		fmt.Fprintf(&b, `"field_%d":"%x",`, i, attune.Hash(fmt.Sprint(seed, i)))
 	}
 	fmt.Fprintf(&b, `"end":%*d}`, max(n-b.Len()-7, 1), 1)
 	return b.Bytes()

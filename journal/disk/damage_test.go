@@ -28,9 +28,9 @@ func payload(n uint64) []byte {
 	return fmt.Appendf(b, " %d", n)
 }
 
-func appendOne(t testing.TB, j *Journal, n uint64) {
+func appendOne(t *testing.T, j *Journal, n uint64) {
 	t.Helper()
-	recs := []attune.Record{{Kind: attune.KindEvent, Key: "u:1", Time: 1, ReceivedAt: attune.Millis(n), Payload: payload(n)}} //nolint:gosec // small
+	recs := []attune.Record{{Kind: attune.KindEvent, Key: "u:1", Time: 1, ReceivedAt: attune.Millis(n), Payload: payload(n)}}
 	if err := j.Append(context.Background(), recs); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func readAll(t *testing.T, j *Journal, from uint64) (uint64, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	next, last := from, j.Status().Last[0]
 	for next <= last {
 		recs, err := r.Next(t.Context(), 7)

@@ -226,7 +226,7 @@ func (j *Journal) found(partitions int) (identity, error) {
 		return identity{}, fmt.Errorf("journal %s holds a database that is not a journal; give another directory: %w", j.dir, attune.ErrInvalid)
 	}
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // never fails, by its contract
+	rand.Read(id[:]) // never fails, by its contract
 	who := identity{Format: format, ID: hex.EncodeToString(id[:]), Partitions: max(partitions, 1)}
 	b, err := json.Marshal(who)
 	if err != nil {

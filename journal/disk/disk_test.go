@@ -7,18 +7,18 @@ import (
 	"github.com/attune-io/attune/journal/journaltest"
 )
 
-func mustOpen(t testing.TB, o Options) *Journal {
-	t.Helper()
+func mustOpen(tb testing.TB, o Options) *Journal {
+	tb.Helper()
 	if o.Dir == "" {
-		o.Dir = t.TempDir()
+		o.Dir = tb.TempDir()
 	}
 	j, err := Open(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := j.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return j
@@ -28,8 +28,10 @@ func mustOpen(t testing.TB, o Options) *Journal {
 func conform(t *testing.T, o Options) {
 	t.Helper()
 	journaltest.Run(t, func(t *testing.T) journal.Journal {
+		t.Helper()
 		return mustOpen(t, o)
 	}, func(t *testing.T, j journal.Journal) journal.Journal {
+		t.Helper()
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ func TestBusyUnderLoad(t *testing.T) {
 	}
 	wg.Wait()
 	s := j.Status()
-	if got := int(s.Last[0] + s.Last[1]); got != stored || stored+busy != 32*20 { //nolint:gosec // small
+	if got := int(s.Last[0] + s.Last[1]); got != stored || stored+busy != 32*20 {
 		t.Errorf("%d stored, %d acknowledged, %d refused", got, stored, busy)
 	}
 	if j.Stats().Pending != 0 {

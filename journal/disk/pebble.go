@@ -141,6 +141,9 @@ func (f *fault) Fatalf(format string, args ...any) {
 	f.log.Error("journal: storage failed; nothing is acknowledged until the journal is opened again", slog.String("message", s))
 }
 
+// failed reports whether err would be one.
+func (f *fault) failed() bool { return f.first.Load() != nil }
+
 func (f *fault) err() error {
 	if s := f.first.Load(); s != nil {
 		return fmt.Errorf("journal: storage failed (%s); look at the disk, then restart", *s)

@@ -134,7 +134,7 @@ func (j *Journal) sayRecovered(b *pebble.Batch) error {
 
 // sayClean stores that the journal was closed, and how far it reaches.
 func (j *Journal) sayClean() error {
-	if j.fault.err() != nil {
+	if j.fault.failed() {
 		return nil // the next Open has to look
 	}
 	v, err := json.Marshal(ends{Last: j.Status().Last})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -31,7 +32,7 @@ func whole(t *testing.T, j journal.Journal) [][]attune.Record {
 		n := int(s.Last[p] + 1 - s.First[p]) //nolint:gosec // small
 		parts[p] = drain(t, mustRead(t, j, p, s.First[p]), n, 64)
 		for i := range parts[p] {
-			if got, want := parts[p][i].Offset, s.First[p]+uint64(i); got != want { //nolint:gosec // an index
+			if got, want := parts[p][i].Offset, s.First[p]+uint64(i); got != want {
 				t.Fatalf("partition %d: offset %d, want %d", p, got, want)
 			}
 		}
@@ -41,6 +42,7 @@ func whole(t *testing.T, j journal.Journal) [][]attune.Record {
 
 // order: a slice keeps its order in each partition, offsets rise by one.
 func (k *kit) order(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	n := j.Status().Partitions()
@@ -60,6 +62,7 @@ func (k *kit) order(t *testing.T) {
 
 // durable: a reopened journal is the same one, and its offsets go on.
 func (k *kit) durable(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer func() { shut(t, j) }()
 	before := j.Status()
@@ -84,6 +87,7 @@ func (k *kit) durable(t *testing.T) {
 
 // buffers: the caller may reuse its payloads after Append.
 func (k *kit) buffers(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	key := keys(j.Status().Partitions())[0]
@@ -106,6 +110,7 @@ func (k *kit) buffers(t *testing.T) {
 
 // kinds: every field of a record comes back, from memory and from storage.
 func (k *kit) kinds(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer func() { shut(t, j) }()
 	want := mustAppend(
@@ -130,6 +135,7 @@ func (k *kit) kinds(t *testing.T) {
 // concurrent: nothing is lost or doubled, and each caller's records are in its
 // own order in every partition.
 func (k *kit) concurrent(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	const callers, each = 16, 40
@@ -139,7 +145,7 @@ func (k *kit) concurrent(t *testing.T) {
 			for i := range each {
 				recs := []attune.Record{record(fmt.Sprintf("a:%d", i%5), i), record("u:hot", i)}
 				for m := range recs {
-					recs[m].Workspace = fmt.Sprint(c)
+					recs[m].Workspace = strconv.Itoa(c)
 				}
 				if err := j.Append(patient(t), recs); err != nil {
 					t.Errorf("caller %d: %v", c, err)
@@ -172,6 +178,7 @@ func (k *kit) concurrent(t *testing.T) {
 // allOrNothing: appends whose context ends at any moment are stored whole or
 // not at all, and stored if they were acknowledged.
 func (k *kit) allOrNothing(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer func() { shut(t, j) }()
 	const callers, each, size = 8, 25, 9
@@ -185,17 +192,8 @@ func (k *kit) allOrNothing(t *testing.T) {
 				if i%2 == 1 {
 					go cancel()
 				}
-				recs := make([]attune.Record, size)
-				for m := range recs {
-					recs[m] = record(fmt.Sprintf("u:%d", m), m)
-					recs[m].Workspace = fmt.Sprintf("%d/%d", c, i)
-				}
-				err := j.Append(ctx, recs)
+				acked[c][i] = appendMarked(ctx, t, j, fmt.Sprintf("%d/%d", c, i), size)
 				cancel()
-				if err != nil && !errors.Is(err, context.Canceled) {
-					t.Errorf("append: %v", err)
-				}
-				acked[c][i] = err == nil
 			}
 		})
 	}
@@ -217,74 +215,100 @@ func (k *kit) allOrNothing(t *testing.T) {
 	}
 }
 
+// appendMarked appends size records marked with name, and reports whether they
+// were acknowledged. The context may end meanwhile.
+func appendMarked(ctx context.Context, t *testing.T, j journal.Journal, name string, size int) bool {
+	t.Helper()
+	recs := make([]attune.Record, size)
+	for m := range recs {
+		recs[m] = record(fmt.Sprintf("u:%d", m), m)
+		recs[m].Workspace = name
+	}
+	err := j.Append(ctx, recs)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("append: %v", err)
+	}
+	return err == nil
+}
+
 // closeUnderLoad: Close while others append and read. What was acknowledged is
 // there afterwards.
 func (k *kit) closeUnderLoad(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
-	n := j.Status().Partitions()
-	const callers = 8
-	started := make(chan struct{}, 1)
-	var mu sync.Mutex
-	acked := map[string]bool{}
+	a := acks{seen: map[string]bool{}, enough: make(chan struct{})}
 	var wg sync.WaitGroup
-	for c := range callers {
-		wg.Go(func() {
-			for i := 0; ; i++ {
-				recs := []attune.Record{record(fmt.Sprintf("u:%d", c), i)}
-				if err := j.Append(patient(t), recs); err != nil {
-					if !errors.Is(err, attune.ErrClosed) {
-						t.Errorf("append: got %v, want ErrClosed", err)
-					}
-					return
-				}
-				mu.Lock()
-				acked[string(recs[0].Payload)] = true
-				enough := len(acked) > 50
-				mu.Unlock()
-				if enough {
-					select {
-					case started <- struct{}{}:
-					default:
-					}
-				}
-			}
-		})
+	for c := range 8 {
+		wg.Go(func() { a.appendUntilClosed(t, j, fmt.Sprintf("u:%d", c)) })
 	}
-	for p := range n {
+	for p := range j.Status().Partitions() {
 		r := mustRead(t, j, p, 1)
-		wg.Go(func() {
-			for next := uint64(1); ; {
-				recs, err := r.Next(patient(t), 3)
-				if err != nil {
-					if !errors.Is(err, attune.ErrClosed) {
-						t.Errorf("next: got %v, want ErrClosed", err)
-					}
-					return
-				}
-				if recs[0].Offset != next {
-					t.Errorf("partition %d: offset %d, want %d", p, recs[0].Offset, next)
-				}
-				next = recs[len(recs)-1].Offset + 1
-			}
-		})
+		wg.Go(func() { readUntilClosed(t, r, p) })
 	}
-	<-started
+	<-a.enough
 	shut(t, j)
 	wg.Wait()
 	j = k.reopen(t, j)
 	defer shut(t, j)
 	for _, recs := range whole(t, j) {
 		for i := range recs {
-			delete(acked, string(recs[i].Payload))
+			delete(a.seen, string(recs[i].Payload))
 		}
 	}
-	if len(acked) > 0 {
-		t.Errorf("%d acknowledged records are gone", len(acked))
+	if len(a.seen) > 0 {
+		t.Errorf("%d acknowledged records are gone", len(a.seen))
+	}
+}
+
+// acks collects the payloads that were acknowledged.
+type acks struct {
+	mu     sync.Mutex
+	seen   map[string]bool
+	enough chan struct{} // closed at the fiftieth, or when an append failed
+	once   sync.Once
+}
+
+func (a *acks) appendUntilClosed(t *testing.T, j journal.Journal, key string) {
+	t.Helper()
+	for i := 0; ; i++ {
+		recs := []attune.Record{record(key, i)}
+		if err := j.Append(patient(t), recs); err != nil {
+			if !errors.Is(err, attune.ErrClosed) {
+				t.Errorf("append: got %v, want ErrClosed", err)
+			}
+			a.once.Do(func() { close(a.enough) })
+			return
+		}
+		a.mu.Lock()
+		a.seen[string(recs[0].Payload)] = true
+		n := len(a.seen)
+		a.mu.Unlock()
+		if n >= 50 {
+			a.once.Do(func() { close(a.enough) })
+		}
+	}
+}
+
+func readUntilClosed(t *testing.T, r journal.Reader, partition int) {
+	t.Helper()
+	for next := uint64(1); ; {
+		recs, err := r.Next(patient(t), 3)
+		if err != nil {
+			if !errors.Is(err, attune.ErrClosed) {
+				t.Errorf("next: got %v, want ErrClosed", err)
+			}
+			return
+		}
+		if recs[0].Offset != next {
+			t.Errorf("partition %d: offset %d, want %d", partition, recs[0].Offset, next)
+		}
+		next = recs[len(recs)-1].Offset + 1
 	}
 }
 
 // token: what an ack names is readable, and survives its text.
 func (k *kit) token(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	s := j.Status()

@@ -14,6 +14,7 @@ import (
 
 // trim: only a prefix goes, never past keep, and offsets do not start again.
 func (k *kit) trim(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer func() { shut(t, j) }()
 	n := j.Status().Partitions()
@@ -95,6 +96,7 @@ type follower struct {
 
 // model: random appends, reads, trims and reopens against slices.
 func (k *kit) model(t *testing.T) {
+	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{k: k, t: t, j: k.open(t)}
 		defer func() { _ = m.j.Close() }()
@@ -138,7 +140,7 @@ func (m *machine) compare(t *rapid.T, r journal.Reader, p int, next uint64, n, l
 		t.Fatalf("partition %d at %d: %v", p, next, err)
 	}
 	for i := range got {
-		if want := &m.recs[p][next-1+uint64(i)]; !same(&got[i], want) { //nolint:gosec // an index
+		if want := &m.recs[p][next-1+uint64(i)]; !same(&got[i], want) {
 			t.Fatalf("partition %d: got %s, want %s", p, show(&got[i]), show(want))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 )
 
 func (k *kit) empty(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	s := j.Status()
@@ -27,6 +28,7 @@ func (k *kit) empty(t *testing.T) {
 
 // woken: a reader that waits before the append gets it.
 func (k *kit) woken(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	n := j.Status().Partitions()
@@ -59,6 +61,7 @@ func (k *kit) woken(t *testing.T) {
 // readers: several of one partition, at different places and paces, some while
 // records come.
 func (k *kit) readers(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	key := keys(j.Status().Partitions())[0]
@@ -97,6 +100,7 @@ func (k *kit) readers(t *testing.T) {
 
 // future: a reader beyond the end waits for its offset.
 func (k *kit) future(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	key := keys(j.Status().Partitions())[1]
@@ -111,6 +115,7 @@ func (k *kit) future(t *testing.T) {
 
 // context: it ends the wait of Next and of Append, and loses nothing.
 func (k *kit) context(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	key := keys(j.Status().Partitions())[0]
@@ -135,6 +140,7 @@ func (k *kit) context(t *testing.T) {
 
 // invalid: what no journal accepts.
 func (k *kit) invalid(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	defer shut(t, j)
 	n := j.Status().Partitions()
@@ -153,6 +159,7 @@ func (k *kit) invalid(t *testing.T) {
 
 // closed: Close ends who waits, and everything after it says so.
 func (k *kit) closed(t *testing.T) {
+	t.Helper()
 	j := k.open(t)
 	n := j.Status().Partitions()
 	rec := mustAppend(t, j, record(keys(n)[0], 0))
