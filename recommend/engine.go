@@ -83,7 +83,7 @@ func New(w World, placements []Placement) (*Engine, error) {
 	var errs []error
 	for i := range placements {
 		p := &placements[i]
-		if _, ok := e.plans[p.Name]; ok {
+		if slices.ContainsFunc(placements[:i], func(o Placement) bool { return o.Name == p.Name }) {
 			errs = append(errs, fmt.Errorf("placements.%s: there are two of that name: %w", p.Name, attune.ErrInvalid))
 			continue
 		}
