@@ -49,7 +49,13 @@ func (c *agentCache) read(text string) agent {
 func readAgent(text string) agent {
 	ua := useragent.Parse(text)
 	a := agent{bot: ua.Bot && ua.Name != useragent.HeadlessChrome}
-	kind := ""
+	kind, osVersion, browser := "", ua.OSVersion, ua.Name
+	if ua.OS == useragent.Linux {
+		osVersion = "" // Linux says the processor there
+	}
+	if browser == text {
+		browser = "" // nothing was found
+	}
 	switch {
 	case a.bot:
 		kind = "bot"
@@ -64,8 +70,8 @@ func readAgent(text string) agent {
 	for _, f := range [...]struct{ name, value string }{
 		{"type", kind},
 		{"os", ua.OS},
-		{"os_version", ua.OSVersion},
-		{"browser", ua.Name},
+		{"os_version", osVersion},
+		{"browser", browser},
 		{"browser_version", ua.Version},
 	} {
 		b = appendField(b, f.name, f.value)

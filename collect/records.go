@@ -94,6 +94,9 @@ func (c *Collector) owners(w *work, b *Batch, e *attune.Event) {
 // device that nobody has, and the edge joins the users.)
 func (c *Collector) aliasOwner(w *work, b *Batch, e *attune.Event, server bool) {
 	switch {
+	case e.Has(attune.Device) && e.PreviousID == e.AnonymousID:
+		// The event goes to that device and names its user: it says it all. (A
+		// claim beside it, with the same messageId, would make it a repeat.)
 	case b.Device == e.PreviousID:
 		c.link(w, e, e.PreviousID, verified)
 	case server && e.PreviousID != e.UserID && (e.PreviousID == e.AnonymousID || identity.IsUUID(e.PreviousID)):
