@@ -21,7 +21,7 @@ type decay struct{ half int64 }
 // tile returns v at time t as a tile.
 func (d decay) tile(t, v int64) tile {
 	e := floorDiv(t, d.half)
-	return tile{at: e, n: 1, v: grown(v, uint64(t-e*d.half), uint64(d.half))} //nolint:gosec // 0 ≤ t−e·h < h
+	return tile{at: e, v: grown(v, uint64(t-e*d.half), uint64(d.half))} //nolint:gosec // 0 ≤ t−e·h < h
 }
 
 // grown returns v·2^(r/h), 0 ≤ r < h, cut off toward zero, in integers only:
@@ -110,13 +110,23 @@ func findWeight(ws []weight, k string) (int, bool) {
 
 func (a affinity) merge(dst, src *cell) {
 	out := make([]weight, 0, len(dst.weights)+len(src.weights))
+	size := 0
+	for i := range src.weights {
+		size += len(src.weights[i].tiles)
+	}
+	room := make([]tile, 0, size) // one allocation for the copies of all
+	copied := func(w *weight) weight {
+		from := len(room)
+		room = append(room, w.tiles...)
+		return weight{key: w.key, newest: w.newest, tiles: room[from:len(room):len(room)]}
+	}
 	x, y := dst.weights, src.weights
 	for len(x) > 0 && len(y) > 0 {
 		switch order := strings.Compare(x[0].key, y[0].key); {
 		case order < 0:
 			out, x = append(out, x[0]), x[1:]
 		case order > 0:
-			out, y = append(out, y[0].clone()), y[1:]
+			out, y = append(out, copied(&y[0])), y[1:]
 		default:
 			w := weight{key: x[0].key, newest: max(x[0].newest, y[0].newest), tiles: mergeTiles(x[0].tiles, y[0].tiles, plus)}
 			if len(w.tiles) > 0 {
@@ -127,14 +137,10 @@ func (a affinity) merge(dst, src *cell) {
 	}
 	out = append(out, x...)
 	for i := range y {
-		out = append(out, y[i].clone())
+		out = append(out, copied(&y[i]))
 	}
 	dst.weights = out
 	a.shed(dst)
-}
-
-func (w *weight) clone() weight {
-	return weight{key: w.key, newest: w.newest, tiles: slices.Clone(w.tiles)}
 }
 
 // shed drops keys past the cap, the one not seen for longest first; of two the

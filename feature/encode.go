@@ -11,6 +11,7 @@ import (
 // stateFormat is the first byte of a stored State:
 //
 //	format, flags, newest
+//	how many tiles and entries there are in all
 //	the hashes of the definitions that follow, ascending
 //	cells: place of the hash, length, body
 //	orders
@@ -28,6 +29,8 @@ const (
 	cellTiles   = 4
 	cellEntries = 8
 	cellWeights = 16
+	cellTileN   = 32 // tiles have n
+	cellTileV   = 64 // tiles have v
 
 	orderKnown     = 1
 	orderUpdated   = 2
@@ -45,8 +48,11 @@ func (s *Set) AppendBinary(st *State, b []byte) []byte {
 	}
 	b = append(b, stateFormat, flags)
 	b = binary.AppendVarint(b, st.newest)
+	tiles, entries := st.sizes()
+	b = binary.AppendUvarint(b, uint64(tiles))   //nolint:gosec // a length
+	b = binary.AppendUvarint(b, uint64(entries)) //nolint:gosec // a length
 	places, used := s.used(st)
-	b = binary.AppendUvarint(b, uint64(used))
+	b = binary.AppendUvarint(b, uint64(used)) //nolint:gosec // a length
 	for rank, at := range places {
 		if at >= 0 {
 			b = binary.LittleEndian.AppendUint64(b, s.ranked[rank].hash)
@@ -60,13 +66,27 @@ func (s *Set) AppendBinary(st *State, b []byte) []byte {
 		b = c.append(b)
 		// The length goes in front, once it is known.
 		var size [binary.MaxVarintLen64]byte
-		b = slices.Insert(b, from, size[:binary.PutUvarint(size[:], uint64(len(b)-from))]...)
+		n := binary.PutUvarint(size[:], uint64(len(b)-from)) //nolint:gosec // a length
+		b = slices.Insert(b, from, size[:n]...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(st.orders)))
 	for i := range st.orders {
 		b = st.orders[i].append(b, places)
 	}
 	return b
+}
+
+// sizes counts tiles and entries, so that a reader can make room for all of
+// them at once.
+func (st *State) sizes() (tiles, entries int) {
+	for i := range st.cells {
+		c := &st.cells[i]
+		tiles, entries = tiles+len(c.tiles), entries+len(c.entries)
+		for j := range c.weights {
+			tiles += len(c.weights[j].tiles)
+		}
+	}
+	return tiles, entries
 }
 
 // used numbers the definitions that st speaks of, by rank; -1 for the others.
@@ -98,6 +118,10 @@ func appendString(b []byte, s string) []byte {
 
 func (c *cell) append(b []byte) []byte {
 	var flags byte
+	n, v := false, false
+	for i := range c.tiles {
+		n, v = n || c.tiles[i].n != 0, v || c.tiles[i].v != 0
+	}
 	for _, f := range [...]struct {
 		set bool
 		bit byte
@@ -107,6 +131,8 @@ func (c *cell) append(b []byte) []byte {
 		{len(c.tiles) > 0, cellTiles},
 		{len(c.entries) > 0, cellEntries},
 		{len(c.weights) > 0, cellWeights},
+		{n, cellTileN},
+		{v, cellTileV},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -119,7 +145,7 @@ func (c *cell) append(b []byte) []byte {
 		b = binary.AppendVarint(b, c.v)
 	}
 	if len(c.tiles) > 0 {
-		b = appendTiles(b, c.tiles)
+		b = appendTiles(b, c.tiles, flags)
 	}
 	if len(c.entries) > 0 {
 		b = binary.AppendUvarint(b, uint64(len(c.entries)))
@@ -143,19 +169,23 @@ func (c *cell) append(b []byte) []byte {
 			w := &c.weights[i]
 			b = appendString(b, w.key)
 			b = binary.AppendVarint(b, c.newest-w.newest)
-			b = appendTiles(b, w.tiles)
+			b = appendTiles(b, w.tiles, cellTileV)
 		}
 	}
 	return b
 }
 
-func appendTiles(b []byte, tiles []tile) []byte {
+func appendTiles(b []byte, tiles []tile, flags byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(tiles)))
 	var prev int64
 	for _, t := range tiles {
 		b = binary.AppendVarint(b, t.at-prev)
-		b = binary.AppendVarint(b, t.n)
-		b = binary.AppendVarint(b, t.v)
+		if flags&cellTileN != 0 {
+			b = binary.AppendVarint(b, t.n)
+		}
+		if flags&cellTileV != 0 {
+			b = binary.AppendVarint(b, t.v)
+		}
 		prev = t.at
 	}
 	return b
@@ -222,6 +252,8 @@ func (s *Set) Decode(b []byte) (State, error) {
 		return State{}, fmt.Errorf("feature state of format %d, this build reads %d: %w", v, stateFormat, attune.ErrCorrupt)
 	}
 	st := State{cut: r.byte()&flagCut != 0, newest: r.varint()}
+	r.tilesLeft = make([]tile, 0, r.count(1))
+	r.entriesLeft = make([]entry, 0, r.count(11))
 	ranks := make([]int32, 0, 16)
 	for range r.count(8) {
 		ranks = append(ranks, s.rankOf(r.fixed()))
@@ -234,10 +266,10 @@ func (s *Set) Decode(b []byte) (State, error) {
 			r.fail()
 			break
 		}
-		body := reader{s: r.s[:size]}
-		r.s = r.s[size:]
+		rest := r.s[size:]
 		rank := ranks[place]
 		if rank < 0 {
+			r.s = rest
 			continue
 		}
 		if k := len(st.cells); k > 0 && st.cells[k-1].rank >= rank {
@@ -245,9 +277,12 @@ func (s *Set) Decode(b []byte) (State, error) {
 			break
 		}
 		st.cells = append(st.cells, cell{rank: rank})
-		if body.cell(&st.cells[len(st.cells)-1]); body.bad || body.s != "" {
+		r.s = r.s[:size]
+		if r.cell(&st.cells[len(st.cells)-1]); r.bad || r.s != "" {
 			r.fail()
+			break
 		}
+		r.s = rest
 	}
 	n = r.count(10)
 	if n > maxOrders {
@@ -294,6 +329,10 @@ func (s *Set) rankOf(hash uint64) int32 {
 type reader struct {
 	s   string
 	bad bool
+	// Room for all tiles and entries; lists are taken off it, and have no
+	// more capacity than they need, so that growing one leaves the others be.
+	tilesLeft   []tile
+	entriesLeft []entry
 }
 
 func (r *reader) fail() { r.bad, r.s = true, "" }
@@ -309,6 +348,16 @@ func (r *reader) byte() byte {
 }
 
 func (r *reader) uvarint() uint64 {
+	if r.s != "" && r.s[0] < 0x80 {
+		v := uint64(r.s[0])
+		r.s = r.s[1:]
+		return v
+	}
+	return r.longer()
+}
+
+// longer is uvarint past one byte.
+func (r *reader) longer() uint64 {
 	var v uint64
 	for i := range min(len(r.s), binary.MaxVarintLen64) {
 		c := r.s[i]
@@ -327,7 +376,7 @@ func (r *reader) uvarint() uint64 {
 
 func (r *reader) varint() int64 {
 	u := r.uvarint()
-	return int64(u>>1) ^ -int64(u&1) //nolint:gosec // zigzag
+	return int64(u>>1) ^ -int64(u&1)
 }
 
 func (r *reader) fixed() uint64 {
@@ -376,16 +425,22 @@ func (r *reader) cell(c *cell) {
 		c.v = r.varint()
 	}
 	if flags&cellTiles != 0 {
-		c.tiles = r.tiles()
+		c.tiles = r.tiles(flags)
 	}
 	if flags&cellEntries != 0 {
 		n := r.count(11)
-		c.entries = make([]entry, 0, n)
+		from := len(r.entriesLeft)
+		if n > cap(r.entriesLeft)-from {
+			r.fail()
+			return
+		}
+		r.entriesLeft = r.entriesLeft[:from+n]
+		c.entries = r.entriesLeft[from : from : from+n]
 		prev := c.newest
 		for range n {
 			e := entry{key: r.string(), at: prev - r.varint(), tie: r.fixed()}
 			line := r.uvarint()
-			e.pos, e.off = int32(line>>1&0x7fffffff), line&1 != 0 //nolint:gosec // 31 bits
+			e.pos, e.off = int32(line>>1&0x7fffffff), line&1 != 0
 			prev = e.at
 			c.entries = append(c.entries, e)
 		}
@@ -394,23 +449,32 @@ func (r *reader) cell(c *cell) {
 		n := r.count(3)
 		c.weights = make([]weight, 0, n)
 		for range n {
-			w := weight{key: r.string(), newest: c.newest - r.varint(), tiles: r.tiles()}
+			w := weight{key: r.string(), newest: c.newest - r.varint(), tiles: r.tiles(cellTileV)}
 			c.weights = append(c.weights, w)
 		}
 	}
 }
 
-func (r *reader) tiles() []tile {
-	n := r.count(3)
-	if n == 0 {
+func (r *reader) tiles(flags byte) []tile {
+	n := r.count(1)
+	from := len(r.tilesLeft)
+	if n > cap(r.tilesLeft)-from {
+		r.fail()
 		return nil
 	}
-	out := make([]tile, 0, n)
+	r.tilesLeft = r.tilesLeft[:from+n]
+	out := r.tilesLeft[from : from+n : from+n]
 	var prev int64
-	for range n {
-		t := tile{at: prev + r.varint(), n: r.varint(), v: r.varint()}
+	for i := range out {
+		t := &out[i]
+		t.at = prev + r.varint()
+		if flags&cellTileN != 0 {
+			t.n = r.varint()
+		}
+		if flags&cellTileV != 0 {
+			t.v = r.varint()
+		}
 		prev = t.at
-		out = append(out, t)
 	}
 	return out
 }

@@ -110,15 +110,15 @@ func BenchmarkFold(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Fold(st, views[i%len(views)])
+		e := views[i%len(views)]
+		e.Time = noon + attune.Millis(i)*minute
+		s.Fold(st, e)
 	}
 }
 
 func BenchmarkMerge(b *testing.B) {
 	s := compile(b, feature.Defaults())
 	x, y := fold(s, busy(60, "d")), fold(s, busy(60, "e"))
-	var c feature.State
-	s.Merge(&c, x)
 	b.ReportAllocs()
 	for b.Loop() {
 		var c feature.State
@@ -129,11 +129,11 @@ func BenchmarkMerge(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	s := compile(b, feature.Defaults())
-	bytes := s.AppendBinary(fold(s, busy(60, "d")), nil)
+	stored := s.AppendBinary(fold(s, busy(60, "d")), nil)
 	b.ReportAllocs()
-	b.ReportMetric(float64(len(bytes)), "bytes")
+	b.ReportMetric(float64(len(stored)), "bytes")
 	for b.Loop() {
-		if _, err := s.Decode(bytes); err != nil {
+		if _, err := s.Decode(stored); err != nil {
 			b.Fatal(err)
 		}
 	}

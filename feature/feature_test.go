@@ -31,11 +31,11 @@ const (
 	day    = 24 * hour
 )
 
-func dur(t testing.TB, s string) feature.Duration {
-	t.Helper()
+func dur(tb testing.TB, s string) feature.Duration {
+	tb.Helper()
 	d, err := feature.ParseDuration(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
@@ -64,17 +64,18 @@ func condition(where string) (feature.Condition, error) {
 	return onlyBig{}, nil
 }
 
-func compile(t testing.TB, defs []feature.Definition) *feature.Set {
-	t.Helper()
+func compile(tb testing.TB, defs []feature.Definition) *feature.Set {
+	tb.Helper()
 	s, err := feature.Compile(defs, condition)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // everyKind has each kind, with and without what it may take, and small caps.
-func everyKind(t testing.TB) []feature.Definition {
+func everyKind(tb testing.TB) []feature.Definition {
+	tb.Helper()
 	all := []string{"*"}
 	product := []string{"Product Viewed", "Product Added", "Order Completed"}
 	paid := []string{"Order Completed"}
@@ -86,32 +87,32 @@ func everyKind(t testing.TB) []feature.Definition {
 		{Name: "count", Kind: "count", On: all},
 		{Name: "count_items", Kind: "count", On: product, Value: "item.category"},
 		{Name: "count_where", Kind: "count", On: all, Where: "event.properties.total >= 20"},
-		{Name: "count_1h", Kind: "count", On: all, Window: dur(t, "1h")},
-		{Name: "count_24h", Kind: "count", On: all, Window: dur(t, "24h")},
+		{Name: "count_1h", Kind: "count", On: all, Window: dur(tb, "1h")},
+		{Name: "count_24h", Kind: "count", On: all, Window: dur(tb, "24h")},
 		{Name: "sum", Kind: "sum", On: all, Value: "properties.total"},
-		{Name: "sum_30d", Kind: "sum", On: all, Value: "properties.total", Window: dur(t, "30d")},
+		{Name: "sum_30d", Kind: "sum", On: all, Value: "properties.total", Window: dur(tb, "30d")},
 		{Name: "mean", Kind: "mean", On: all, Value: "properties.total"},
-		{Name: "mean_1h30m", Kind: "mean", On: all, Value: "properties.total", Window: dur(t, "1h30m")},
+		{Name: "mean_1h30m", Kind: "mean", On: all, Value: "properties.total", Window: dur(tb, "1h30m")},
 		{Name: "min", Kind: "min", On: all, Value: "properties.total"},
-		{Name: "min_24h", Kind: "min", On: all, Value: "properties.total", Window: dur(t, "24h")},
+		{Name: "min_24h", Kind: "min", On: all, Value: "properties.total", Window: dur(tb, "24h")},
 		{Name: "max", Kind: "max", On: all, Value: "item.price"},
-		{Name: "max_7d", Kind: "max", On: all, Value: "properties.total", Window: dur(t, "7d")},
+		{Name: "max_7d", Kind: "max", On: all, Value: "properties.total", Window: dur(tb, "7d")},
 		{Name: "distinct", Kind: "distinct", On: product, Value: "item.id"},
 		{Name: "last", Kind: "last", On: all, Value: "properties.query", N: 3},
 		{Name: "last_items", Kind: "last", On: product, By: "item.id", N: 4},
 		{Name: "last_distinct", Kind: "last", On: product, Value: "item.id", N: 3, Distinct: true},
-		{Name: "decayed", Kind: "decayed", On: all, HalfLife: dur(t, "1h"), Value: "properties.total"},
+		{Name: "decayed", Kind: "decayed", On: all, HalfLife: dur(tb, "1h"), Value: "properties.total"},
 		{Name: "decayed_count", Kind: "decayed", On: all},
-		{Name: "affinity", Kind: "affinity", On: product, By: "item.category", HalfLife: dur(t, "7d")},
+		{Name: "affinity", Kind: "affinity", On: product, By: "item.category", HalfLife: dur(tb, "7d")},
 		{Name: "affinity_tags", Kind: "affinity", On: all, By: "properties.tags", Value: "properties.total"},
 		{Name: "since", Kind: "since", On: product},
-		{Name: "since_ttl", Kind: "since", On: product, TTL: dur(t, "2d")},
-		{Name: "sessions", Kind: "sessions", On: all, Window: dur(t, "24h")},
+		{Name: "since_ttl", Kind: "since", On: product, TTL: dur(tb, "2d")},
+		{Name: "sessions", Kind: "sessions", On: all, Window: dur(tb, "24h")},
 		{Name: "sessions_long", Kind: "sessions", On: all},
-		{Name: "session_length", Kind: "session_length", On: all, Gap: dur(t, "10m"), Window: dur(t, "1h")},
+		{Name: "session_length", Kind: "session_length", On: all, Gap: dur(tb, "10m"), Window: dur(tb, "1h")},
 		{Name: "set", Kind: "set", On: []string{"Product Added"}, Off: []string{"Product Removed", "Order Completed"}, Value: "item.id", N: 3},
 		{Name: "owned", Kind: "set", On: paid, Off: []string{"Product Removed"}, Value: "item.id"},
-		{Name: "paid", Kind: "sum", On: paid, Value: "properties.revenue|properties.total", Window: dur(t, "30d")},
+		{Name: "paid", Kind: "sum", On: paid, Value: "properties.revenue|properties.total", Window: dur(tb, "30d")},
 	}
 }
 
@@ -163,13 +164,13 @@ func fold(s *feature.Set, es []*attune.Event) *feature.State {
 }
 
 // readable is everything a State can say at now, as JSON.
-func readable(t testing.TB, s *feature.Set, st *feature.State, now attune.Millis) string {
-	t.Helper()
+func readable(tb testing.TB, s *feature.Set, st *feature.State, now attune.Millis) string {
+	tb.Helper()
 	all := map[string]any{}
 	s.Each(st, now, func(name string, v any) { all[name] = v })
 	b, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

@@ -116,7 +116,7 @@ func (v *draft) place(k string) int32 {
 	} else if len(v.keys) == 32 {
 		v.places = make(map[string]int32, 64)
 		for i, k := range v.keys {
-			v.places[k] = int32(i) //nolint:gosec // 32 of them
+			v.places[k] = int32(i)
 		}
 	}
 	return at

@@ -14,10 +14,10 @@ import (
 	"github.com/attune-io/attune/feature"
 )
 
-func orderFeatures(t testing.TB) *feature.Set {
-	t.Helper()
+func orderFeatures(tb testing.TB) *feature.Set {
+	tb.Helper()
 	paid := []string{"Order Completed"}
-	return compile(t, []feature.Definition{
+	return compile(tb, []feature.Definition{
 		{Name: "n", Kind: "count", On: paid},
 		{Name: "revenue", Kind: "sum", On: paid, Value: "properties.total"},
 		{Name: "bought", Kind: "last", On: paid, Value: "item.id", N: 5, Distinct: true},

@@ -98,7 +98,7 @@ func Compile(defs []Definition, condition func(where string) (Condition, error))
 	}
 	slices.SortFunc(s.ranked, func(a, b compiled) int { return cmp.Compare(a.hash, b.hash) })
 	for rank := range s.ranked {
-		s.ranks[s.ranked[rank].index] = int32(rank) //nolint:gosec // far fewer definitions
+		s.ranks[s.ranked[rank].index] = int32(rank)
 	}
 	s.index()
 	return s, nil
@@ -339,7 +339,7 @@ func (f *folding) touch(touches []touch) {
 		lines := f.x.lines()
 		for i := range lines {
 			if t.off || d.where == nil || d.where.Match(f.x.e, &lines[i]) {
-				f.take(d, t, &lines[i], int32(i)) //nolint:gosec // at most maxProducts
+				f.take(d, t, &lines[i], int32(i))
 			}
 		}
 	}

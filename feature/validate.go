@@ -68,11 +68,9 @@ func (f *faults) add(field, format string, args ...any) {
 	f.all = append(f.all, fmt.Errorf("feature %q: %s: %s: %w", f.name, field, fmt.Sprintf(format, args...), attune.ErrInvalid))
 }
 
-// refuse complains when a field that the kind does not read was given.
-func (f *faults) refuse(given bool, field, kind string) {
-	if given {
-		f.add(field, "a feature of kind %s takes none; leave it out", kind)
-	}
+// refuse complains of a field that the kind does not read.
+func (f *faults) refuse(field, kind string) {
+	f.add(field, "a feature of kind %s takes none; leave it out", kind)
 }
 
 // within complains when d was given and is out of bounds.
@@ -122,10 +120,16 @@ func checkPaths(f *faults, d *Definition, t takes) {
 		if t.by && d.By == "" {
 			f.add("by", "missing; a feature of kind %s needs a path, like item.category", d.Kind)
 		}
-		f.refuse(!t.value && d.Value != "", "value", d.Kind)
-		f.refuse(!t.by && d.By != "", "by", d.Kind)
+		if !t.value && d.Value != "" {
+			f.refuse("value", d.Kind)
+		}
+		if !t.by && d.By != "" {
+			f.refuse("by", d.Kind)
+		}
 	}
-	f.refuse(!t.offed && len(d.Off) > 0, "off", d.Kind)
+	if !t.offed && len(d.Off) > 0 {
+		f.refuse("off", d.Kind)
+	}
 	for _, name := range d.Off {
 		if slices.Contains(d.On, name) || name == "*" {
 			f.add("off", "%q would both add and remove", name)
@@ -134,11 +138,21 @@ func checkPaths(f *faults, d *Definition, t takes) {
 }
 
 func checkLengths(f *faults, d *Definition, t takes) {
-	f.refuse(!t.window && d.Window != 0, "window", d.Kind)
-	f.refuse(!t.halfLife && d.HalfLife != 0, "half_life", d.Kind)
-	f.refuse(!t.gap && d.Gap != 0, "gap", d.Kind)
-	f.refuse(!t.n && d.N != 0, "n", d.Kind)
-	f.refuse(!t.distinctValues && d.Distinct, "distinct", d.Kind)
+	if !t.window && d.Window != 0 {
+		f.refuse("window", d.Kind)
+	}
+	if !t.halfLife && d.HalfLife != 0 {
+		f.refuse("half_life", d.Kind)
+	}
+	if !t.gap && d.Gap != 0 {
+		f.refuse("gap", d.Kind)
+	}
+	if !t.n && d.N != 0 {
+		f.refuse("n", d.Kind)
+	}
+	if !t.distinctValues && d.Distinct {
+		f.refuse("distinct", d.Kind)
+	}
 	if t.window {
 		f.within(d.Window, "window", 5*minute, maxWindow)
 	}

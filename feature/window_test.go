@@ -53,7 +53,7 @@ func start(now, newest, length attune.Millis) attune.Millis {
 }
 
 // brute computes kind over the raw points.
-func brute(kind string, ps []point, from attune.Millis, gap attune.Millis) any {
+func brute(kind string, ps []point, from, gap attune.Millis) any {
 	ps = slices.Clone(ps)
 	slices.SortFunc(ps, func(a, b point) int { return cmp.Compare(a.at, b.at) })
 	var in []int64
