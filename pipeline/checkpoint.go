@@ -62,7 +62,11 @@ func (p *Pipeline) load(ctx context.Context) error {
 // A touch is an output that a checkpoint must not overtake: once the positions
 // say that a device's events are folded, nobody would ask its user's worker
 // again. So the touches are journaled first.
-func (p *Pipeline) checkpoint(ctx context.Context) error {
+func (p *Pipeline) checkpoint(ctx context.Context) error { return p.write(ctx, false) }
+
+func (p *Pipeline) write(ctx context.Context, sync bool) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	if err := p.seg.flush(ctx); err != nil {
 		return err
 	}
@@ -74,7 +78,7 @@ func (p *Pipeline) checkpoint(ctx context.Context) error {
 	}
 	b := &p.batch
 	b.Reset()
-	b.Journal, b.Applied = p.id, p.Applied()
+	b.Journal, b.Applied, b.Sync = p.id, p.Applied(), sync
 	p.opt.Parts.Checkpoint(b)
 	for _, t := range p.tables() {
 		putRows(b, t.prefix, t.dirty)
@@ -102,4 +106,14 @@ func putRows(b *profile.Batch, prefix string, dirty func(put func(key, value []b
 		}
 		b.Put(key, v)
 	})
+}
+
+// Synced writes a checkpoint that survives a power loss, and returns the
+// positions it reflects: records up to them may be let go.
+func (p *Pipeline) Synced(ctx context.Context) ([]uint64, error) {
+	if err := p.write(ctx, true); err != nil {
+		return nil, err
+	}
+	_, applied, err := p.opt.Store.Positions(ctx)
+	return applied, err
 }

@@ -86,7 +86,9 @@ type Pipeline struct {
 	clicks clicks
 	log    decisionIndex
 	seg    members
-	batch  profile.Batch // the checkpoint's, used again
+
+	writing sync.Mutex    // one checkpoint at a time
+	batch   profile.Batch // the checkpoint's, used again
 
 	// Corrupt counts records that could not be read and were stepped over.
 	corrupt atomic.Uint64

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// drainTime is how long requests may take to end after the listeners closed.
+const drainTime = 10 * time.Second
+
+// listen serves the public and the admin address until ctx ends, then drains.
+func (n *Node) listen(ctx context.Context) error {
+	cfg := n.cfg.Load()
+	mux := http.NewServeMux()
+	n.collector.Register(mux)
+	n.server.Register(mux)
+	if n.opt.Mount != nil {
+		if err := n.opt.Mount(n, mux); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	lc := net.ListenConfig{}
+	public, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; another process may use it: give another address with --listen", cfg.Listen, err)
+	}
+	group.Go(func() error { return n.serveOn(ctx, public, mux) })
+	if cfg.AdminListen != "" {
+		admin, err := lc.Listen(ctx, "tcp", cfg.AdminListen)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen on %s: %w; give another admin_listen, or an empty one", cfg.AdminListen, err), public.Close())
+		}
+		group.Go(func() error { return n.serveOn(ctx, admin, n.admin()) })
+		n.log.Info("metrics and profiles", slog.String("address", "http://"+admin.Addr().String()+"/metrics"))
+	}
+	n.log.Info("listening", slog.String("address", "http://"+public.Addr().String()), slog.String("data_dir", cfg.DataDir))
+	if n.opt.Ready != nil {
+		n.opt.Ready(public.Addr().String())
+	}
+	return group.Wait()
+}
+
+// serveOn serves h on l until ctx ends, then lets requests end. Streams end
+// with the context of their requests.
+func (n *Node) serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
+		MaxHeaderBytes: 64 << 10,
+		BaseContext:    func(net.Listener) context.Context { return base },
+		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan error, 1) // one send, one receive
+	unhook := context.AfterFunc(ctx, func() {
+		n.log.Info("draining", slog.String("address", l.Addr().String()))
+		drain, done := context.WithTimeout(base, drainTime)
+		defer done()
+		stopped <- s.Shutdown(drain)
+	})
+	err := s.Serve(l)
+	if !errors.Is(err, http.ErrServerClosed) {
+		unhook()
+		return err
+	}
+	if err := <-stopped; err != nil {
+		return errors.Join(fmt.Errorf("drain %s: %w", l.Addr(), err), s.Close())
+	}
+	return nil
+}
+
+// admin is metrics and profiles: for operators, not for the public address.
+func (n *Node) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
