@@ -46,9 +46,11 @@ type Pairs struct {
 	locks [256]sync.RWMutex // by item number
 	sets  atomic.Int64
 	cut   atomic.Int64
+	edits atomic.Int64 // sets added or removed, items that joined one
 
 	mu    sync.Mutex
 	dirty []int32
+	saved [2]int64 // sets and cut, as in their row
 }
 
 // pairItem is one item. Its support is read by the queries of others.
@@ -60,16 +62,16 @@ type pairItem struct {
 // pairCache is the best neighbours by one measure.
 type pairCache struct {
 	change uint32 // of the hood
-	sets   int64
+	edits  int64
 	whole  bool // there are no more than these
 	list   []Scored
 }
 
 const (
 	cacheLen = 128 // best neighbours that are remembered of an item
-	// slack: a remembered list lasts until its item is in another set, or the
-	// number of sets has moved by one part in so many: other items' supports
-	// have changed no more than that.
+	// slack: a remembered list lasts until its item is in another set, or
+	// there were as many edits as this part of the sets: other items' supports
+	// have moved no more than that. Below 256 sets nothing is out of date.
 	slack = 256
 )
 
@@ -88,6 +90,7 @@ func (p *Pairs) AddSet(items []int32) {
 		return
 	}
 	p.sets.Add(1)
+	p.edits.Add(1)
 	for _, item := range set {
 		p.edit(item, func(h *hood) {
 			for _, other := range set {
@@ -108,6 +111,7 @@ func (p *Pairs) Remove(items []int32) {
 		return
 	}
 	p.sets.Add(-1)
+	p.edits.Add(1)
 	for _, item := range set {
 		p.edit(item, func(h *hood) {
 			for _, other := range set {
@@ -133,6 +137,7 @@ func (p *Pairs) AddTo(existing []int32, item int32) {
 	case len(existing) == 0:
 		p.sets.Add(1)
 	}
+	p.edits.Add(1)
 	p.edit(item, func(h *hood) {
 		for _, other := range existing {
 			if validItem(other) {
@@ -225,7 +230,7 @@ func (p *Pairs) Cut() int { return int(p.cut.Load()) }
 
 // Neighbours appends up to n items that go best with item to dst, best first,
 // ties by number. The best 128 are remembered until item is in another set, or
-// all sets have grown by 1/256. O(neighbours of item) to find out, O(n) after.
+// other sets have grown in number by 1/256. O(neighbours of item) to find out, O(n) after.
 func (p *Pairs) Neighbours(item int32, n int, m Measure, dst []Scored) []Scored {
 	e := p.items.seen(item)
 	if e == nil || n <= 0 || m > Lift {
@@ -238,19 +243,17 @@ func (p *Pairs) Neighbours(item int32, n int, m Measure, dst []Scored) []Scored 
 	if h == nil {
 		return dst
 	}
-	sets := p.sets.Load()
-	if c := h.cache[m].Load(); c != nil && c.change == h.change && abs(sets-c.sets) <= sets/slack && (n <= len(c.list) || c.whole) {
+	edits := p.edits.Load()
+	if c := h.cache[m].Load(); c != nil && c.change == h.change && edits-c.edits <= p.sets.Load()/slack && (n <= len(c.list) || c.whole) {
 		return append(dst, c.list[:min(n, len(c.list))]...)
 	}
 	list := p.rank(h, e.support.Load(), max(n, cacheLen), m)
-	c := &pairCache{change: h.change, sets: sets, list: list, whole: len(list) < max(n, cacheLen)}
+	c := &pairCache{change: h.change, edits: edits, list: list, whole: len(list) < max(n, cacheLen)}
 	if len(list) <= cacheLen {
 		h.cache[m].Store(c)
 	}
 	return append(dst, list[:min(n, len(list))]...)
 }
-
-func abs(n int64) int64 { return max(n, -n) }
 
 // strength is a neighbour's measure in full precision: float32 would make ties
 // of fractions that are not equal.
@@ -274,7 +277,7 @@ func (p *Pairs) rank(h *hood, support int64, n int, m Measure) []Scored {
 		// A set that is being counted may have reached the pair and not yet
 		// the supports.
 		c := float64(count)
-		b := max(float64(p.items.at(k-1).support.Load()), c)
+		b := max(float64(p.items.seen(k-1).support.Load()), c)
 		score := c / (max(a, c) + b - c)
 		if m == Lift {
 			score = sets * c / (max(a, c) * b)
@@ -304,8 +307,9 @@ func (p *Pairs) Dirty(put func(key, value []byte)) {
 		key = rowKey(key[:0], 'n', item)
 		put(key, v)
 	}
-	if len(p.dirty) > 0 || p.cut.Load() > 0 {
-		v = binary.AppendVarint(binary.AppendVarint(binary.AppendUvarint(v[:0], 1), p.sets.Load()), p.cut.Load())
+	if now := [2]int64{p.sets.Load(), p.cut.Load()}; now != p.saved {
+		p.saved = now
+		v = binary.AppendVarint(binary.AppendVarint(binary.AppendUvarint(v[:0], 1), now[0]), now[1])
 		put(rowKey(key[:0], 'g', 0), v)
 	}
 	p.dirty = p.dirty[:0]
@@ -327,6 +331,7 @@ func (p *Pairs) Load(key, value []byte) error {
 		}
 		p.sets.Store(sets)
 		p.cut.Store(cut)
+		p.saved = [2]int64{sets, cut}
 		return nil
 	case version != 1 || kind != 'n':
 		return fmt.Errorf("pairs row %q, format %d: %w", key, version, attune.ErrCorrupt)

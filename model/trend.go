@@ -50,8 +50,10 @@ type decayed struct {
 }
 
 type trendLists struct {
-	at, counted attune.Millis // when made, and when last made from all items
-	top         []Scored
+	at      attune.Millis // when made
+	counted attune.Millis // when last made from all items
+	scored  attune.Millis // when the lists of all categories were last scored
+	top     []Scored
 }
 
 const (
@@ -209,7 +211,7 @@ func (t *Trend) remake(old *trendLists, now attune.Millis) *trendLists {
 		t.cells.at(item).touched = false
 		t.locks[item%64].Unlock()
 	}
-	l := &trendLists{at: now, counted: now}
+	l := &trendLists{at: now, counted: now, scored: now}
 	switch {
 	case old == nil || len(touched) > int(t.cells.len()/4) || now < old.at,
 		t.recount.Load() && now-old.counted >= countAge:
@@ -219,30 +221,44 @@ func (t *Trend) remake(old *trendLists, now attune.Millis) *trendLists {
 			all[i] = int32(i) //nolint:gosec // numbers are int32
 		}
 		l.top = t.best(nil, all, t.limit, now)
-		t.remakeCategories(all, now, true)
+		for c := range t.byCategory.len() {
+			t.byCategory.at(c).Store(nil)
+		}
+		t.remakeCategories(t.members(all), now)
 	default:
 		l.counted = old.counted
 		l.top = t.best(old.top, touched, t.limit, now)
-		t.remakeCategories(touched, now, false)
+		of := t.members(touched)
+		if l.scored = old.scored; now-old.scored >= scoreAge {
+			l.scored = now
+			for c := range t.byCategory.len() {
+				if t.byCategory.at(c).Load() != nil {
+					of[c] = append(of[c], nil...)
+				}
+			}
+		}
+		t.remakeCategories(of, now)
 	}
 	return l
 }
 
-// remakeCategories makes the lists of the categories that items are in; with
-// anew from items alone, and those of all other categories are emptied.
-func (t *Trend) remakeCategories(items []int32, now attune.Millis, anew bool) { //nolint:revive // the two ways share all but one line
-	if t.category == nil {
-		return
-	}
+// members sorts items by category.
+func (t *Trend) members(items []int32) map[int32][]int32 {
 	of := map[int32][]int32{}
+	if t.category == nil {
+		return of
+	}
 	for _, item := range items {
 		if c := t.category(item); c > 0 && t.load(item).mantissa > 0 {
 			of[c] = append(of[c], item)
 		}
 	}
-	for c := int32(0); anew && c < t.byCategory.len(); c++ {
-		t.byCategory.at(c).Store(nil)
-	}
+	return of
+}
+
+// remakeCategories makes the lists of categories from what they were and from
+// items of theirs.
+func (t *Trend) remakeCategories(of map[int32][]int32, now attune.Millis) {
 	for c, members := range of {
 		p := t.byCategory.at(c)
 		var before []Scored
