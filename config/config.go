@@ -13,6 +13,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -202,9 +203,9 @@ func (c *Config) EffectiveKeys() Keys {
 	if !c.Dev {
 		return k
 	}
-	k.Sources = append(k.Sources[:len(k.Sources):len(k.Sources)],
+	k.Sources = append(slices.Clip(k.Sources),
 		Source{ID: "dev", Name: "Development", WriteKey: DevWriteKey})
-	k.ServerSecrets = append(k.ServerSecrets[:len(k.ServerSecrets):len(k.ServerSecrets)], DevServerSecret)
+	k.ServerSecrets = append(slices.Clip(k.ServerSecrets), DevServerSecret)
 	if len(k.UserTokenSecrets) == 0 {
 		k.UserTokenSecrets = []string{DevServerSecret}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -187,10 +188,7 @@ func (v *validation) bounds() {
 }
 
 func (v *validation) oneOf(path, got string, want ...string) {
-	for _, w := range want {
-		if got == w {
-			return
-		}
+	if !slices.Contains(want, got) {
+		v.fault(path, "unknown value %q; want %s", got, choice(want))
 	}
-	v.fault(path, "unknown value %q; want %s", got, choice(want))
 }

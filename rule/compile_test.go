@@ -37,7 +37,7 @@ func TestFaults(t *testing.T) {
 		{OfItem, `"vip" in segments`, `1:10: "segments" is not known in a condition on items; there are item, now`},
 		{OfEvent, `event.time < now`, `1:14: "now" is not known in a condition on events; there are event, item`},
 		{OfEvent, `daysSince(event.time) > 3.0`, `1:10: "now" is not known in a condition on events; there are event, item`},
-		{OfEvent, `event.nmae == "x"`, `1:6: unknown event field "nmae"; did you mean "name"?`},
+		{OfEvent, `event.nam == "x"`, `1:6: unknown event field "nam"; did you mean "name"?`},
 		{OfPerson, `item.price > 1`, `1:1: "item" is not known in a condition on people; there are traits, features, segments, context, now`},
 		{OfPerson, `traits.x.matches("(")`, "1:18: the pattern of matches(): error parsing regexp: missing closing ): `(`"},
 		{OfPerson, `  `, `1:1: the expression is empty`},
@@ -69,7 +69,7 @@ func TestBounds(t *testing.T) {
 	e := env(t, Names{})
 	for name, expr := range map[string]string{
 		"length":  `traits.x == "` + strings.Repeat("a", MaxLength) + `"`,
-		"nodes":   strings.Repeat("traits.x || ", 300) + "traits.x",
+		"nodes":   strings.Repeat("true||", 600) + "true",
 		"depth":   strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200),
 		"pattern": `traits.x.matches("` + strings.Repeat("(a{50}){19}", 20) + `")`,
 	} {

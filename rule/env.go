@@ -311,7 +311,7 @@ func (e *Env) unknown(p Place, name string) (what, suggestion string) {
 
 // slip names a habit from other languages that CEL does not share.
 func slip(expr string) string {
-	for _, word := range strings.Fields(expr) {
+	for word := range strings.FieldsSeq(expr) {
 		switch strings.ToLower(word) {
 		case "and":
 			return "&&"

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func functions() cel.EnvOption {
 			cel.Overload("days_between_dyn_dyn", []*cel.Type{cel.DynType, cel.DynType}, cel.DoubleType,
 				cel.BinaryBinding(daysBetween))),
 		// daysSince(t) is daysBetween(t, now): functions see no variables, macros do.
-		cel.Macros(append(cel.StandardMacros[:len(cel.StandardMacros):len(cel.StandardMacros)],
+		cel.Macros(append(slices.Clip(cel.StandardMacros),
 			cel.GlobalMacro("daysSince", 1, daysSince))...),
 	}
 	return cel.Lib(library(append(opts, mixed()...)))

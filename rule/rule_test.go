@@ -16,7 +16,7 @@ func (p person) Feature(name string, _ attune.Millis) any { return p.features[na
 
 type item map[string]any
 
-func (i item) ItemID() string { return "sku-1" }
+func (item) ItemID() string { return "sku-1" }
 
 func (i item) Attribute(name string) (any, bool) { v, ok := i[name]; return v, ok }
 
@@ -45,11 +45,11 @@ func world() *Input {
 	}
 }
 
-func env(t testing.TB, names Names) *Env {
-	t.Helper()
+func env(tb testing.TB, names Names) *Env {
+	tb.Helper()
 	e, err := New(names)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
@@ -171,15 +172,15 @@ func (u *usage) known(x ast.Expr, what, name string, names []string) {
 	if slices.Contains(names, name) {
 		return
 	}
-	f := u.fault(x, "unknown "+what+" "+quoted(name))
-	f.Suggestion = Suggest(name, names)
+	u.fault(x, "unknown "+what+" "+strconv.Quote(name), Suggest(name, names))
 }
 
-func (u *usage) fault(x ast.Expr, what string) *Fault {
+// fault notes what is wrong at x; near is what was probably meant, or "".
+func (u *usage) fault(x ast.Expr, what, near string) {
 	at := u.info.GetStartLocation(x.ID())
-	f := &Fault{Line: max(at.Line(), 1), Column: max(at.Column()+1, 1), What: what}
-	u.faults = append(u.faults, f)
-	return f
+	u.faults = append(u.faults, &Fault{
+		Line: max(at.Line(), 1), Column: max(at.Column()+1, 1), What: what, Suggestion: near,
+	})
 }
 
 func (u *usage) call(x ast.Expr) {
@@ -216,17 +217,17 @@ func (u *usage) call(x ast.Expr) {
 func (u *usage) pattern(x, pattern ast.Expr) {
 	text, ok := literal(pattern)
 	if !ok {
-		u.fault(x, "the pattern of matches() has to be written out: one that is read from data has no bounded cost")
+		u.fault(x, "the pattern of matches() has to be written out: one that is read from data has no bounded cost", "")
 		return
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		u.fault(pattern, "the pattern of matches(): "+err.Error())
+		u.fault(pattern, "the pattern of matches(): "+err.Error(), "")
 		return
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil || len(program.Inst) > maxPattern {
-		u.fault(pattern, fmt.Sprintf("the pattern of matches() is too large; want at most %d steps", maxPattern))
+		u.fault(pattern, fmt.Sprintf("the pattern of matches() is too large; want at most %d steps", maxPattern), "")
 	}
 }
 
@@ -238,5 +239,3 @@ func literal(x ast.Expr) (string, bool) {
 	s, ok := x.AsLiteral().(types.String)
 	return string(s), ok
 }
-
-func quoted(s string) string { return `"` + s + `"` }

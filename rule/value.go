@@ -186,7 +186,10 @@ func finite(v ref.Val) (float64, bool) {
 	default:
 		return 0, false
 	}
-	return f, !math.IsNaN(f) && !math.IsInf(f, 0)
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return 0, false
+	}
+	return f, true
 }
 
 type floatFields map[string]float64
