@@ -59,9 +59,15 @@ type Person struct {
 }
 
 // People returns the demo people: customers of the data slice with tastes that
-// can be told apart, without tokens. The names are invented.
+// can be told apart, without tokens. The ids are the slice's CustomerID without
+// its ".0"; the names are invented.
 func People() []Person {
-	return []Person{}
+	return []Person{
+		{ID: "16438", Name: "Ada", About: "Lanterns and candles, again and again"},
+		{ID: "12646", Name: "Ben", About: "Bakes, and bakes, and bakes"},
+		{ID: "14282", Name: "Cleo", About: "One more bag"},
+		{ID: "14262", Name: "Dev", About: "Toys for a full house"},
+	}
 }
 
 // config is what the page reads as window.SHOP.
@@ -100,7 +106,7 @@ func Handler(o Options) (http.Handler, error) {
 	if o.Me != nil {
 		mux.Handle("GET "+o.Base+"api/me", o.Me)
 	}
-	mux.HandleFunc(o.Base+"api/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+o.Base+"api/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", "the shop has no route "+r.URL.Path)
 	})
 	mux.HandleFunc("GET "+o.Base, func(w http.ResponseWriter, r *http.Request) {

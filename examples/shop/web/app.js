@@ -52,22 +52,22 @@ async function ask(entry) {
   }
 }
 
-// Open streams only while the page is seen: a browser has six connections for
-// all tabs of a host, and each stream holds one.
-let ends = [];
+// One stream, and only while the page is seen: a browser has six connections
+// for all tabs of a host, and a stream holds one.
+let end;
 function listen() {
-  ends.splice(0).forEach((end) => end());
-  if (document.hidden) return;
-  ends = LIVE.map((placement) => attune.subscribe(placement, { limit: LIMIT }, (answer, decision) => {
-    learn({ placements: { [placement]: answer } });
-    live.set(placement, [answer, decision]);
-    drawer.pushed(placement, answer, decision);
-    for (const r of rails) {
-      if (r.placement !== placement) continue;
-      r.pushed = decision.profile_version;
-      r.show(answer, decision.decision_id);
+  end?.();
+  end = document.hidden ? undefined : attune.subscribe(LIVE, { limit: LIMIT }, (_, decision) => {
+    learn(decision);
+    drawer.pushed(decision);
+    for (const [placement, answer] of Object.entries(decision.placements)) {
+      live.set(placement, [answer, decision]);
+      for (const r of rails.filter((r) => r.placement === placement)) {
+        r.pushed = decision.profile_version;
+        r.show(answer, decision.decision_id);
+      }
     }
-  }));
+  });
 }
 document.addEventListener("visibilitychange", listen);
 

@@ -1,6 +1,6 @@
 // The drawer under the hood: what this page told Attune, who Attune takes the
 // visitor for, what it decided and why, and how long that took.
-import { base, cover, h, nameOf, productURL } from "./view.js";
+import { base, calm, cover, h, nameOf, productURL } from "./view.js";
 
 const KEPT = 40, ms = (v) => (v < 10 ? v.toFixed(1) : Math.round(v)) + " ms";
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
@@ -61,7 +61,7 @@ export class Drawer {
 
   // decision shows d; entry is the event it was asked for after, if any.
   decision(d, entry) {
-    this.last = { ...this.last?.live, ...d, live: this.last?.live };
+    this.last = d;
     if (entry && !d.stale) this.measured(entry, performance.now() - entry.start, "decided");
     else if (entry) entry.took.textContent = "stale";
     this.drawAnswer();
@@ -70,13 +70,13 @@ export class Drawer {
 
   // pushed shows an answer that came by itself. Only an answer that comes after
   // an event counts as that event's.
-  pushed(placement, answer, d) {
+  pushed(d) {
     const entry = this.events[0];
     if (entry && !entry.push && performance.now() - entry.start < 2000) {
       entry.push = performance.now() - entry.start;
       this.meter(entry);
     }
-    this.last = { ...this.last, ...d, placements: { ...this.last?.placements, [placement]: answer } };
+    this.last = { ...d, placements: { ...this.last?.placements, ...d.placements } };
     this.drawAnswer();
     this.refresh();
   }
@@ -121,10 +121,10 @@ export class Drawer {
     this.answer.replaceChildren(
       h("div", { class: "tabs", role: "group", "aria-label": "Placements" }, places.map(([p]) => h("button", { type: "button", "aria-pressed": String(p === this.tab), onclick: () => { this.tab = p; this.drawAnswer(); } }, p))),
       h("p", { class: "facts" }, ["model " + (a.model || "–"), a.fallback ? "fallback " + a.fallback : "no fallback", "profile v" + (this.last.profile_version ?? "–"), this.last.stale ? "stale" : "fresh"].map((t) => h("code", {}, t))),
-      h("ol", { class: "items" }, a.items.slice(0, 12).map((item) => {
+      h("ol", { class: "items" }, a.items.slice(0, 6).map((item) => {
         const bar = h("i", { "aria-hidden": "true" });
         bar.style.width = Math.max(2, (item.score / top) * 100) + "%";
-        return h("li", {}, cover(item), h("div", {}, h("a", { href: productURL(item.id) }, nameOf(item)), h("span", {}, item.reason || "no reason given"), h("div", { class: "bar" }, bar)), h("code", {}, Number(item.score).toPrecision(3)));
+        return h("li", {}, cover(item), h("div", {}, h("a", { href: productURL(item.id) }, nameOf(item)), h("span", {}, calm(item.reason) || "no reason given"), h("div", { class: "bar" }, bar)), h("code", {}, Number(item.score).toPrecision(3)));
       })));
   }
 

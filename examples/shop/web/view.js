@@ -21,6 +21,9 @@ export function title(name = "") {
   return name.trim().toLowerCase().replace(/(^|[^\p{L}'])(\p{L})/gu, (_, a, b) => a + b.toUpperCase());
 }
 
+// calm sets the shouted names inside a sentence in title case.
+export const calm = (text = "") => text.replace(/[\p{Lu}\d][\p{Lu}\d'’&+/.,-]+(?:\s+[\p{Lu}\d'’&+/.,-]+)+|\p{Lu}{3,}/gu, (m) => title(m));
+
 export function price(value, currency = "GBP") {
   if (value == null || isNaN(value)) return "";
   try {
@@ -46,7 +49,7 @@ export function card(item, { onopen, extra } = {}) {
       h("span", { class: "cover" }, cover(item)),
       h("span", { class: "name" }, nameOf(item)),
       h("span", { class: "line" }, h("b", {}, price(a.price, a.currency)), h("span", { class: "cat" }, a.category ?? "")),
-      item.reason && h("span", { class: "why" }, item.reason)),
+      item.reason && h("span", { class: "why" }, calm(item.reason))),
     extra);
 }
 
