@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/attune-io/attune"
@@ -98,6 +101,37 @@ func TestListDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// Many may read one State at once, also the first time after a change.
+func TestReadersTogether(t *testing.T) {
+	s := compile(t, feature.Defaults())
+	st := fold(s, busy(200, "d"))
+	want := readable(t, s, fold(s, busy(200, "d")), noon)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got := readable(t, s, st, noon); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestAnyTimeIsBorne(t *testing.T) {
+	s := compile(t, everyKind(t))
+	var st feature.State
+	for i, at := range []attune.Millis{0, -1, math.MinInt64, math.MaxInt64, noon, -noon} {
+		s.Fold(&st, event(strconv.Itoa(i), "Product Viewed", at, `{"product_id":"p","total":1}`))
+		for _, now := range []attune.Millis{0, math.MinInt64, math.MaxInt64} {
+			s.Each(&st, now, func(string, any) {})
+			s.NextChange(&st, now)
+		}
+	}
+	if got := s.Read(&st, "count", 0); got != int64(6) {
+		t.Errorf("count: got %v, want 6", got)
+	}
+}
+
 func BenchmarkFold(b *testing.B) {
 	s := compile(b, feature.Defaults())
 	st := fold(s, busy(200, "d"))
@@ -160,5 +194,28 @@ func BenchmarkList(b *testing.B) {
 				s.List(st, i, dst, noon)
 			}
 		})
+	}
+}
+
+// A wholesaler: 250 orders of 25 lines, the first read after a change.
+func BenchmarkManyOrders(b *testing.B) {
+	s := compile(b, feature.Defaults())
+	var st feature.State
+	for i := range 250 {
+		lines := make([]string, 25)
+		for j := range lines {
+			lines[j] = fmt.Sprintf(`{"product_id":"sku-%d","category":"c%d","quantity":2,"price":3.5}`, (i*13+j*7)%900, j%9)
+		}
+		s.Fold(&st, event("m"+strconv.Itoa(i), "Order Completed", noon+attune.Millis(i)*hour,
+			fmt.Sprintf(`{"order_id":"o%d","total":175,"products":[%s]}`, i, strings.Join(lines, ","))))
+	}
+	index := s.Index("purchased")
+	dst := make([]string, 0, 300)
+	b.ReportMetric(float64(len(s.AppendBinary(&st, nil))), "bytes")
+	b.ReportAllocs()
+	for b.Loop() {
+		var c feature.State
+		s.Merge(&c, &st)
+		s.List(&c, index, dst, noon)
 	}
 }

@@ -7,7 +7,7 @@ import (
 // view returns the cell of a definition as it is at now, empty when its ttl
 // has passed, and the query time: after now and after every event.
 func (s *Set) view(st *State, index int, now attune.Millis) (*cell, int64) {
-	base := max(int64(now), st.newest)
+	base := max(min(int64(now), maxTime), st.newest)
 	rank := s.ranks[index]
 	d := &s.ranked[rank]
 	var c *cell
