@@ -25,18 +25,31 @@ type sessions struct {
 func (s sessions) cut(c *cell) int64 { return s.win.first(c.newest+1)*s.win.hop - 1 }
 
 func (s sessions) add(c *cell, o op) {
-	// The newest piece first: nearly every event extends it.
-	if k := len(c.tiles); k > 0 {
-		last := &c.tiles[k-1]
-		if o.at >= last.at && o.at <= last.at+last.n {
-			last.n = max(last.n, o.at+s.gap-last.at)
-			s.trim(c)
-			return
-		}
+	if o.at+s.gap >= s.cut(c) {
+		c.tiles = coverOne(c.tiles, tile{at: o.at, n: s.gap})
 	}
-	one := [1]tile{{at: o.at, n: s.gap}}
-	c.tiles = cover(c.tiles, one[:])
 	s.trim(c)
+}
+
+// coverOne returns the union of tiles, which it may use, and t. It looks from
+// the end: nearly every event extends the newest piece.
+func coverOne(tiles []tile, t tile) []tile {
+	to := len(tiles)
+	for to > 0 && tiles[to-1].at > t.at+t.n {
+		to--
+	}
+	from := to
+	for from > 0 && tiles[from-1].at+tiles[from-1].n >= t.at {
+		from--
+	}
+	if from == to {
+		return slices.Insert(tiles, from, t)
+	}
+	end := max(t.at+t.n, tiles[to-1].at+tiles[to-1].n)
+	first := &tiles[from]
+	first.at = min(first.at, t.at)
+	first.n = end - first.at
+	return slices.Delete(tiles, from+1, to)
 }
 
 func (s sessions) merge(dst, src *cell) {
@@ -46,8 +59,8 @@ func (s sessions) merge(dst, src *cell) {
 
 // cover returns the union of two sorted lists of intervals. It may use a.
 func cover(a, b []tile) []tile {
-	if len(a) > 0 && len(b) == 1 && b[0].at > a[len(a)-1].at+a[len(a)-1].n {
-		return append(a, b[0])
+	if len(b) == 1 {
+		return coverOne(a, b[0])
 	}
 	out := make([]tile, 0, len(a)+len(b))
 	for len(a)+len(b) > 0 {
