@@ -49,7 +49,8 @@ type held struct {
 	used  atomic.Bool // since the clock's hand passed
 	state atomic.Int32
 	size  atomic.Int64
-	// ready says that applied, stateAt and shapeAt are the part's.
+	// ready says that the part is loaded and the entry is in its shard, so
+	// that applied, stateAt and shapeAt are the part's.
 	ready                     atomic.Bool
 	applied, stateAt, shapeAt atomic.Uint64
 
@@ -126,40 +127,77 @@ func (ps *Parts) Update(ctx context.Context, key string, fn func(*Part) bool) er
 // what it points to, nor call Parts. Its deduplication set may not be loaded.
 // An error is the store's.
 func (ps *Parts) View(ctx context.Context, key string, fn func(*Part)) error {
-	h := ps.pin(key)
-	defer h.pins.Add(-1)
-	if !h.ready.Load() {
-		h.mu.Lock()
-		err := ps.load(ctx, h)
-		h.mu.Unlock()
-		if err != nil {
-			return err
-		}
+	return ps.view(ctx, &source{key: key}, fn)
+}
+
+// view is View, and notes where the part is in memory.
+func (ps *Parts) view(ctx context.Context, src *source, fn func(*Part)) error {
+	h, err := ps.ready(ctx, src.key)
+	if err != nil {
+		return err
 	}
+	defer h.pins.Add(-1)
+	src.held = h
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	fn(h.part)
 	return nil
 }
 
+// ready returns the entry of key with its part loaded, pinned.
+func (ps *Parts) ready(ctx context.Context, key string) (*held, error) {
+	h := ps.pin(key)
+	if h.ready.Load() {
+		return h, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := ps.load(ctx, h); err != nil {
+		h.pins.Add(-1)
+		return nil, err
+	}
+	return h, nil
+}
+
 // Applied returns how far the part of key has come; 0 when there is none.
 func (ps *Parts) Applied(ctx context.Context, key string) (uint64, error) {
-	st, err := ps.stampOf(ctx, key)
+	src := source{key: key}
+	st, err := ps.stampOf(ctx, &src)
 	return st.applied, err
 }
 
-func (ps *Parts) stampOf(ctx context.Context, key string) (stamp, error) {
-	h := ps.pin(key)
-	defer h.pins.Add(-1)
-	if !h.ready.Load() {
-		h.mu.Lock()
-		err := ps.load(ctx, h)
-		h.mu.Unlock()
-		if err != nil {
-			return stamp{}, err
+// stampOf returns how far src's part has come, and notes where it is.
+func (ps *Parts) stampOf(ctx context.Context, src *source) (stamp, error) {
+	if h := src.held; h != nil {
+		st := h.stamps()
+		if _, live := h.peek(); live {
+			return st, nil
 		}
 	}
-	return stamp{h.applied.Load(), h.stateAt.Load(), h.shapeAt.Load(), h.size.Load()}, nil
+	h, err := ps.ready(ctx, src.key)
+	if err != nil {
+		return stamp{}, err
+	}
+	defer h.pins.Add(-1)
+	src.held = h
+	return h.stamps(), nil
+}
+
+func (h *held) stamps() stamp {
+	return stamp{h.applied.Load(), h.stateAt.Load(), h.shapeAt.Load(), h.size.Load()}
+}
+
+// peek returns how far h's part has come, and whether h is still where it is
+// looked for. What was read before live was seen true was current then.
+func (h *held) peek() (applied uint64, live bool) {
+	if h == nil {
+		return 0, false
+	}
+	applied = h.applied.Load()
+	if !h.used.Load() {
+		h.used.Store(true)
+	}
+	return applied, h.ready.Load()
 }
 
 // stamp publishes how far h's part has come. h.mu is held. Readers look at
@@ -221,6 +259,9 @@ func (ps *Parts) evict(s *shard) {
 		}
 		delete(s.held, key)
 		s.bytes.Add(-h.size.Load())
+		// Persons may still point to the entry: it says that it is no more.
+		h.ready.Store(false)
+		h.part = nil
 		ps.evictions.Add(1)
 	}
 }

@@ -3,7 +3,6 @@ package profile
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -41,10 +40,13 @@ type kept struct {
 	mu      sync.Mutex
 	sources []source
 	shape   *shape
-	// cold is the merge of all sources but those in hot; nil when every
-	// source is hot. hot are indexes of sources, the newest change first.
-	cold *State
-	hot  []int
+	// cold is the merge of all sources but those in hot, which are indexes of
+	// sources; nil when every source is hot. warm is the merge of all but
+	// last, the one source that changed the last time; nil when that is not
+	// known.
+	cold, warm *State
+	hot        []int
+	last       int
 	// broken says that an error left sources ahead of the person.
 	broken bool
 	size   int64 // under the shard's lock
@@ -52,7 +54,8 @@ type kept struct {
 
 // source is a part of a person, as it was when it was merged last.
 type source struct {
-	key string
+	key  string
+	held *held
 	stamp
 
 	// known is, of a user's part, how far it had come when the person's shape
@@ -95,6 +98,12 @@ func (pp *People) Read(ctx context.Context, key string) (*Person, error) { retur
 // Fresh reports whether no part of p moved since it was merged.
 func (pp *People) Fresh(ctx context.Context, p *Person) (bool, error) {
 	for i := range p.Vector {
+		if applied, live := p.held[i].peek(); live {
+			if applied != p.Vector[i].Offset {
+				return false, nil
+			}
+			continue
+		}
 		applied, err := pp.parts.Applied(ctx, p.Vector[i].Key)
 		if err != nil || applied != p.Vector[i].Offset {
 			return false, err
@@ -147,11 +156,11 @@ func (pp *People) refresh(ctx context.Context, key string, k *kept) (*Person, er
 	var moved []int
 	quiet := true
 	for i := range k.sources {
-		st, err := pp.parts.stampOf(ctx, k.sources[i].key)
+		src := &k.sources[i]
+		st, err := pp.parts.stampOf(ctx, src)
 		if err != nil {
 			return nil, err
 		}
-		src := &k.sources[i]
 		if _, user := identity.User(src.key); user && st.shape != src.known.shape {
 			return pp.rebuild(ctx, key, k)
 		}
@@ -171,15 +180,16 @@ func (pp *People) refresh(ctx context.Context, key string, k *kept) (*Person, er
 	return pp.remerge(ctx, key, k, moved)
 }
 
-// remerge merges the moved sources anew, and the rest only when one of moved
-// was in it.
+// remerge merges the moved sources anew, over the merge of all others when
+// the same one moves again and again, else over that of the cold ones, which
+// is made anew only when one of moved was among them.
 func (pp *People) remerge(ctx context.Context, key string, k *kept, moved []int) (*Person, error) {
 	wasHot := true
 	for _, i := range moved {
 		wasHot = wasHot && slices.Contains(k.hot, i)
 	}
 	if !wasHot {
-		hot := moved
+		hot := slices.Clone(moved)
 		for _, i := range k.hot {
 			if len(hot) < maxHot && !slices.Contains(hot, i) {
 				hot = append(hot, i)
@@ -187,12 +197,33 @@ func (pp *People) remerge(ctx context.Context, key string, k *kept, moved []int)
 		}
 		k.hot, k.cold = hot, nil
 	}
-	return pp.mergeAll(ctx, key, k)
+	if len(moved) != 1 || len(k.sources) == 1 {
+		k.warm, k.last = nil, -1
+		return pp.mergeAll(ctx, key, k)
+	}
+	if k.last != moved[0] {
+		k.warm, k.last = nil, moved[0]
+		return pp.mergeAll(ctx, key, k)
+	}
+	if k.warm == nil {
+		warm, err := pp.mergeBut(ctx, k, k.last)
+		if err != nil {
+			return nil, err
+		}
+		k.warm = warm
+	}
+	state := &State{}
+	pp.parts.folder.Merge(state, k.warm)
+	if err := pp.mergeSource(ctx, k, k.last, state); err != nil {
+		return nil, err
+	}
+	return k.build(pp, key, state), nil
 }
 
 // rebuild finds out anew who and what belongs to the person, and merges all.
 func (pp *People) rebuild(ctx context.Context, key string, k *kept) (*Person, error) {
-	k.sources, k.hot, k.cold, k.shape = k.sources[:0], k.hot[:0], nil, &shape{}
+	k.sources, k.shape = k.sources[:0], &shape{}
+	k.hot, k.cold, k.warm, k.last = k.hot[:0], nil, nil, -1
 	if id, user := identity.User(key); user {
 		known := map[string]stamp{}
 		s, err := gather(id, func(userID string) (links []Link, edges []Edge, err error) {
@@ -232,7 +263,7 @@ func (pp *People) guessHot(ctx context.Context, k *kept) error {
 	}
 	newest := make([]attune.Millis, len(k.sources))
 	for i := range k.sources {
-		err := pp.parts.View(ctx, k.sources[i].key, func(p *Part) { newest[i] = p.Received })
+		err := pp.parts.view(ctx, &k.sources[i], func(p *Part) { newest[i] = p.Received })
 		if err != nil {
 			return err
 		}
@@ -251,6 +282,15 @@ func (pp *People) guessHot(ctx context.Context, k *kept) error {
 // mergeAll merges the cold sources, unless that is done, and then the hot ones
 // over a copy.
 func (pp *People) mergeAll(ctx context.Context, key string, k *kept) (*Person, error) {
+	state, err := pp.mergeBut(ctx, k, -1)
+	if err != nil {
+		return nil, err
+	}
+	return k.build(pp, key, state), nil
+}
+
+// mergeBut merges all sources but one (-1: all).
+func (pp *People) mergeBut(ctx context.Context, k *kept, but int) (*State, error) {
 	if k.cold == nil && len(k.hot) < len(k.sources) {
 		cold := &State{}
 		for i := range k.sources {
@@ -268,18 +308,21 @@ func (pp *People) mergeAll(ctx context.Context, key string, k *kept) (*Person, e
 		pp.parts.folder.Merge(state, k.cold)
 	}
 	for _, i := range k.hot {
+		if i == but {
+			continue
+		}
 		if err := pp.mergeSource(ctx, k, i, state); err != nil {
 			return nil, err
 		}
 	}
-	return k.build(pp, key, state), nil
+	return state, nil
 }
 
 // mergeSource merges source i into dst and notes how far it had come.
 func (pp *People) mergeSource(ctx context.Context, k *kept, i int, dst *State) error {
 	set := pp.parts.folder.Features
 	src := &k.sources[i]
-	return pp.parts.View(ctx, src.key, func(p *Part) {
+	return pp.parts.view(ctx, src, func(p *Part) {
 		size := src.size
 		src.stamp = p.stamp()
 		src.size = size
@@ -299,12 +342,12 @@ func (pp *People) mergeSource(ctx context.Context, k *kept, i int, dst *State) e
 // build makes the person of k's sources as they were merged.
 func (k *kept) build(pp *People, key string, state *State) *Person {
 	p := &Person{Key: key, State: state, Canonical: k.shape.canonical, features: pp.parts.folder.Features}
-	p.Vector = make([]Applied, len(k.sources))
+	// Sources are sorted: devices before users, each by id.
+	p.Vector, p.held = make([]Applied, len(k.sources)), make([]*held, len(k.sources))
 	for i := range k.sources {
-		p.Vector[i] = Applied{k.sources[i].key, k.sources[i].applied}
+		p.Vector[i], p.held[i] = Applied{k.sources[i].key, k.sources[i].applied}, k.sources[i].held
 		p.Version += k.sources[i].applied
 	}
-	slices.SortFunc(p.Vector, func(a, b Applied) int { return strings.Compare(a.Key, b.Key) })
 	if id, device := identity.Device(key); device {
 		p.Identities = []Identity{{Type: "anonymous_id", ID: id, Verified: true}}
 	} else {

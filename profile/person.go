@@ -31,6 +31,9 @@ type Person struct {
 	Vector []Applied
 
 	features *feature.Set
+	// held are the parts of Vector where they were in memory: a short way to
+	// see whether they moved.
+	held []*held
 }
 
 // Identity is one id of a person.

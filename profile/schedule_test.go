@@ -231,6 +231,15 @@ func (e *engine) done() bool {
 	return true
 }
 
+// crowd reads so many strangers that whatever can leave memory leaves it.
+func (e *engine) crowd() {
+	for i := range 400 {
+		if _, err := e.people.Device(e.t.Context(), fmt.Sprintf("stranger%d", i)); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+}
+
 // oracle is what the workers have been given so far.
 func (e *engine) oracle() oracle {
 	var o oracle
@@ -279,6 +288,8 @@ func (e *engine) run() {
 			e.checkUser(rapid.SampledFrom(users).Draw(e.t, "reader"))
 		case 3:
 			e.checkDevice(rapid.SampledFrom(devices).Draw(e.t, "visitor"))
+		case 4:
+			e.crowd()
 		default:
 			e.step()
 		}
