@@ -118,7 +118,7 @@ const lineWidth = 340.0 / 19 * 0.9
 func wrap(name string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(name) {
+	for word := range strings.FieldsSeq(name) {
 		word = cut(word, lineWidth)
 		switch joined := strings.TrimSpace(line + " " + word); {
 		case wide(joined) <= lineWidth:

@@ -280,9 +280,9 @@ $("search").addEventListener("submit", (e) => {
 function drawPeople() {
   $("account").hidden = !people.length;
   $("who").textContent = person ? person.name : "Log in";
-  $("people").replaceChildren(h("p", {}, person ? "You are " + person.name + "." : "Try the shop as somebody:"),
+  $("people").replaceChildren(...[h("p", {}, person ? "You are " + person.name + "." : "Try the shop as somebody:"),
     ...people.map((p) => h("button", { type: "button", "data-person": p.id, "aria-pressed": String(p === person), onclick: () => logIn(p) }, h("b", {}, p.name), h("span", {}, p.about))),
-    person && h("button", { type: "button", id: "logout", onclick: logOut }, "Log out"));
+    person && h("button", { type: "button", id: "logout", onclick: logOut }, "Log out")].filter(Boolean));
 }
 
 function switched(text) {

@@ -49,7 +49,7 @@ export class Drawer {
   // event adds what was tracked; the entry it returns takes the times.
   event(name, properties, messageId) {
     const entry = { name, start: performance.now(), took: h("span", { class: "took" }, "…") };
-    const about = nameOf({ id: properties.name ?? properties.query ?? properties.userId ?? properties.order_id ?? properties.category ?? "" });
+    const about = nameOf({ id: properties.name ?? properties.query ?? properties.userId ?? properties.order_id ?? properties.category ?? "" }) || (properties.products ? properties.products.length + " in it" : "");
     const li = h("li", {}, h("details", {}, h("summary", {}, h("b", {}, name), h("span", {}, about), entry.took),
       h("pre", {}, JSON.stringify({ messageId, ...properties }, null, 1))));
     this.feed.prepend(li);
@@ -93,7 +93,7 @@ export class Drawer {
     if (this.times.length > KEPT) this.times.shift();
     this.meter(entry);
     this.drawSpark();
-    document.getElementById("hood").querySelector("span").textContent = "Under the hood · " + ms(took);
+    document.getElementById("last").textContent = ms(took);
   }
 
   meter(entry) {
