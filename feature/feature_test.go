@@ -368,6 +368,7 @@ func TestCompileNamesEveryFault(t *testing.T) {
 		{Name: "a", Kind: "last", On: []string{"*"}},
 		{Name: "no-dash", Kind: "last", On: []string{"*"}, Value: "name", N: 1001},
 		{Name: "s", Kind: "set", On: []string{"x"}, Off: []string{"x"}, Value: "name"},
+		{Name: "p", Kind: "latest", On: []string{"x"}, Value: "trait.plan", TTL: feature.Duration(1)},
 	}, condition)
 	if !errors.Is(err, attune.ErrInvalid) {
 		t.Fatalf("got %v, want ErrInvalid", err)
@@ -385,6 +386,8 @@ func TestCompileNamesEveryFault(t *testing.T) {
 		`feature "no-dash": name: want letters`,
 		`feature "no-dash": n: 1001 is out of bounds`,
 		`feature "s": off: "x" would both add and remove`,
+		`feature "p": ttl: 1ns is out of bounds`,
+		`feature "p": value: unknown start of path "trait.plan"; did you mean "traits"?`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in\n%v", want, err)

@@ -78,11 +78,8 @@ const (
 // none). The error joins every fault there is, each naming its feature and
 // field, and wraps attune.ErrInvalid.
 func Compile(defs []Definition, condition func(where string) (Condition, error)) (*Set, error) {
-	if err := checkAll(defs); err != nil {
-		return nil, err
-	}
+	faults := checkAll(defs)
 	s := &Set{defs: slices.Clone(defs), names: make(map[string]int, len(defs)), ranks: make([]int32, len(defs))}
-	var faults []error
 	for i := range s.defs {
 		c, err := compile(&s.defs[i], condition)
 		if err != nil {

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -182,7 +181,7 @@ func validName(s string) bool {
 }
 
 // checkAll returns the faults of every definition, and of the list.
-func checkAll(defs []Definition) error {
+func checkAll(defs []Definition) []error {
 	var all []error
 	names := make(map[string]int, len(defs))
 	for i := range defs {
@@ -194,5 +193,5 @@ func checkAll(defs []Definition) error {
 		}
 		names[defs[i].Name] = i
 	}
-	return errors.Join(all...)
+	return all
 }
