@@ -124,21 +124,22 @@ func (c *Collector) one(w *work, b *Batch, i int, raw []byte, received attune.Mi
 		d.e.MessageID = cut(gjson.GetBytes(raw, "messageId").String(), maxMessageID)
 		return fault{CodeTooBig, fmt.Sprintf("the event has %d bytes, the limit is %d", len(raw), c.o.Limits.EventBytes)}
 	}
+	if tooDeep(raw, maxDepth) {
+		return deepFault()
+	}
 	var text string
-	switch {
-	case b.texts != nil:
+	if b.texts != nil {
 		text = b.texts[i]
-	case tooDeep(raw, maxDepth):
-		return fault{CodeDeep, fmt.Sprintf("the event nests deeper than %d levels", maxDepth)}
-	default:
-		// One copy, so that what an event's strings are part of can never
-		// change under them.
-		if text = string(raw); !gjson.Valid(text) {
-			return fault{CodeJSON, errJSON}
-		}
+	} else if text = string(raw); !gjson.Valid(text) {
+		// (The copy is made so that what an event's strings are part of can
+		// never change under them.)
+		return fault{CodeJSON, errJSON}
 	}
 	if b.Context != nil || b.Integrations != nil {
 		if raw = b.merge(raw, text); len(raw) != len(text) {
+			if tooDeep(raw, maxDepth) {
+				return deepFault()
+			}
 			text = string(raw)
 		}
 	}
@@ -155,6 +156,10 @@ func (c *Collector) one(w *work, b *Batch, i int, raw []byte, received attune.Mi
 		return f
 	}
 	return c.settle(w, b, received)
+}
+
+func deepFault() fault {
+	return fault{CodeDeep, fmt.Sprintf("the event nests deeper than %d levels", maxDepth)}
 }
 
 // settle decides what the edge decides about the event that w.d holds, and

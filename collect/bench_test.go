@@ -90,7 +90,7 @@ func BenchmarkPost(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequest("POST", path, strings.NewReader(body))
+				r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 				r.Header.Set("Authorization", "Basic V1JJVEVLRVkxOg==")
 				rec := httptest.NewRecorder()
 				mux.ServeHTTP(rec, r)

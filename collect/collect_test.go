@@ -74,19 +74,19 @@ func (m *memory) kind(k attune.Kind) []attune.Record {
 }
 
 // events decodes the event records.
-func (m *memory) events(t testing.TB) []attune.Event {
-	t.Helper()
+func (m *memory) events(tb testing.TB) []attune.Event {
+	tb.Helper()
 	var out []attune.Event
 	for _, r := range m.kind(attune.KindEvent) {
 		var e attune.Event
 		if err := e.UnmarshalBinary(r.Payload); err != nil {
-			t.Fatalf("event of %s: %v", r.Key, err)
+			tb.Fatalf("event of %s: %v", r.Key, err)
 		}
 		if want, err := identity.Route(&e); err != nil || r.Key != want {
-			t.Fatalf("record key %q, want %q (%v)", r.Key, want, err)
+			tb.Fatalf("record key %q, want %q (%v)", r.Key, want, err)
 		}
 		if r.Time != e.Time || r.ReceivedAt != e.ReceivedAt {
-			t.Fatalf("record times %d %d, event %d %d", r.Time, r.ReceivedAt, e.Time, e.ReceivedAt)
+			tb.Fatalf("record times %d %d, event %d %d", r.Time, r.ReceivedAt, e.Time, e.ReceivedAt)
 		}
 		out = append(out, e)
 	}
@@ -140,16 +140,16 @@ type world struct {
 
 var userSecret = []byte("customer")
 
-func newWorld(t testing.TB, change ...func(*collect.Options)) *world {
-	t.Helper()
-	w := &world{t: t, j: &memory{}, mux: http.NewServeMux(), now: noon}
+func newWorld(tb testing.TB, change ...func(*collect.Options)) *world {
+	tb.Helper()
+	w := &world{t: tb, j: &memory{}, mux: http.NewServeMux(), now: noon}
 	keys, err := collect.NewKeys([]collect.Source{
 		{ID: "web", Name: "Web", WriteKey: key, Enabled: true},
 		{ID: "off", WriteKey: "OFF", Enabled: false},
 		{ID: "strict", WriteKey: "STRICT", Enabled: true, Origins: []string{"https://shop.example", "https://*.shop.example"}},
 	}, []string{"another", secret})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o := collect.Options{
 		Journal: w.j, Keys: keys, Now: func() attune.Millis { return w.now },
@@ -159,14 +159,14 @@ func newWorld(t testing.TB, change ...func(*collect.Options)) *world {
 		f(&o)
 	}
 	if w.c, err = collect.New(o); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w.c.Register(w.mux)
 	return w
 }
 
 // do sends a request; headers are "Name: value".
-func (w *world) do(method, path, body string, headers ...string) *http.Response {
+func (w *world) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	var rd io.Reader
 	if body != "" {
@@ -179,7 +179,7 @@ func (w *world) do(method, path, body string, headers ...string) *http.Response 
 	}
 	rec := httptest.NewRecorder()
 	w.mux.ServeHTTP(rec, r)
-	return rec.Result()
+	return rec
 }
 
 // post sends an event to a source's write key and wants a status.
@@ -191,18 +191,18 @@ func (w *world) post(want int, path, body string, headers ...string) map[string]
 	return decoded(w.t, w.do(http.MethodPost, path, body, headers...), want)
 }
 
-func decoded(t testing.TB, r *http.Response, want int) map[string]any {
-	t.Helper()
+func decoded(tb testing.TB, r *httptest.ResponseRecorder, want int) map[string]any {
+	tb.Helper()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if r.StatusCode != want {
-		t.Fatalf("status %d %s, want %d", r.StatusCode, b, want)
+	if r.Code != want {
+		tb.Fatalf("status %d %s, want %d", r.Code, b, want)
 	}
 	var v map[string]any
 	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatalf("answer %q: %v", b, err)
+		tb.Fatalf("answer %q: %v", b, err)
 	}
 	return v
 }
@@ -221,16 +221,16 @@ func (w *world) last() *attune.Event {
 	return &es[len(es)-1]
 }
 
-func equal[T comparable](t testing.TB, what string, got, want T) {
-	t.Helper()
+func equal[T comparable](tb testing.TB, what string, got, want T) {
+	tb.Helper()
 	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
+		tb.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
 
-func lines(t testing.TB, got []string, want ...string) {
-	t.Helper()
+func lines(tb testing.TB, got []string, want ...string) {
+	tb.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		tb.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"bytes"
 	"net/url"
 	"strings"
 
@@ -65,8 +64,11 @@ func (c *Collector) enrich(b []byte, w *work, d *draft, a agent) []byte {
 	}
 	if c.o.Items != nil && d.e.Properties != nil {
 		mark = len(b)
-		if b = appendItems(appendMember(b, start, "items"), w, &d.e, c.o.Items); b[len(b)-1] == ':' {
-			b = b[:mark]
+		if d.lacksAttributes() {
+			b = appendItems(appendMember(b, start, "items"), w, &d.e, c.o.Items)
+			if b[len(b)-1] == ':' {
+				b = b[:mark]
+			}
 		}
 	}
 	if len(b) > start {
@@ -94,11 +96,37 @@ func (d *draft) pageOfProperties() {
 	if d.e.Type != attune.Page || d.page.url != "" || d.e.Properties == nil {
 		return
 	}
-	start := cap(d.e.Raw) - cap(d.e.Properties)
-	gjson.Parse(d.text[start : start+len(d.e.Properties)]).ForEach(func(k, v gjson.Result) bool {
+	d.properties().ForEach(func(k, v gjson.Result) bool {
 		d.page.field(k.Str, v)
 		return true
 	})
+}
+
+// properties returns the event's properties, which are not nil.
+func (d *draft) properties() gjson.Result {
+	start := cap(d.e.Raw) - cap(d.e.Properties)
+	return gjson.Parse(d.text[start : start+len(d.e.Properties)])
+}
+
+// lacksAttributes reports whether the event names products of which the
+// catalog may know more: a list of them, or one without category or brand. It
+// saves most events the closer look.
+func (d *draft) lacksAttributes() bool {
+	var list, one, category, brand bool
+	d.properties().ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "products":
+			list = v.IsArray()
+		case "product_id", "sku":
+			one = true
+		case "category":
+			category = v.Type == gjson.String
+		case "brand":
+			brand = v.Type == gjson.String
+		}
+		return true
+	})
+	return list || one && (!category || !brand)
 }
 
 func (d *draft) appendPage(b []byte) []byte {
@@ -178,10 +206,6 @@ func splitURL(s string) (host, path string) {
 
 // appendItems appends the object of "items", or nothing.
 func appendItems(b []byte, w *work, e *attune.Event, items Items) []byte {
-	// The cheap look first: most events name no product.
-	if !bytes.Contains(e.Properties, []byte(`"product_id"`)) && !bytes.Contains(e.Properties, []byte(`"sku"`)) {
-		return b
-	}
 	w.products = attune.AppendProducts(w.products[:0], e)
 	start := len(b)
 	for i := range w.products[:min(len(w.products), maxEnrichedItems)] {

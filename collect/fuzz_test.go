@@ -3,6 +3,7 @@ package collect_test
 import (
 	"context"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -35,7 +36,7 @@ func FuzzBody(f *testing.F) {
 		w.j.recs = nil
 		w.j.mu.Unlock()
 		path := [...]string{"/v1/track", "/v1/batch", "/v1/webhook", "/v1/alias", "/v1/visitor"}[route%5]
-		r := httptest.NewRequest("POST", path+"?writeKey="+key, strings.NewReader(string(body)))
+		r := httptest.NewRequest(http.MethodPost, path+"?writeKey="+key, strings.NewReader(string(body)))
 		r.Header.Set("Origin", "http://attune.test")
 		rec := httptest.NewRecorder()
 		w.mux.ServeHTTP(rec, r)
@@ -78,7 +79,7 @@ func FuzzPixel(f *testing.F) {
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, query string) {
 		w.t = t
-		r := httptest.NewRequest("GET", "/pixel/v1/track", nil)
+		r := httptest.NewRequest(http.MethodGet, "/pixel/v1/track", nil)
 		r.URL = &url.URL{Path: "/pixel/v1/track", RawQuery: "writeKey=" + key + "&" + query}
 		rec := httptest.NewRecorder()
 		w.mux.ServeHTTP(rec, r)

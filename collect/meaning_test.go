@@ -65,7 +65,8 @@ func TestRecords(t *testing.T) {
 		{name: "a device whose id anybody could guess", event: device(`"anonymousId":"d1","userId":"u1"`), want: []string{"event a:d1"}},
 		{name: "a proven device", strict: true, batch: collect.Batch{Device: "d1"}, event: device(`"anonymousId":"d1","userId":"u1"`), want: []string{sure("u1", "d1"), "event a:d1"}},
 		{name: "another device proven", batch: collect.Batch{Device: "d2"}, event: device(`"anonymousId":"d1","userId":"u1"`), want: []string{"event a:d1"}},
-		{name: "a proven user", batch: collect.Batch{Users: []string{"u1"}}, event: device(`"anonymousId":"d1","userId":"u1"`), want: []string{sure("u1", "d1"), "event a:d1"}},
+		{name: "a proven user", strict: true, batch: collect.Batch{Users: []string{"u1"}}, event: device(web + `,"userId":"u1"`), want: []string{sure("u1", uuid1), "event a:" + uuid1}},
+		{name: "a proven user on a device anybody could guess", batch: collect.Batch{Users: []string{"u1"}}, event: device(`"anonymousId":"d1","userId":"u1"`), want: []string{"event a:d1"}},
 		{name: "a device's event under the secret", batch: server(), event: device(web + `,"userId":"u1"`), want: []string{sure("u1", uuid1), "event a:" + uuid1}},
 		{name: "no device, public", event: `{"type":"track","event":"x","messageId":"m","anonymousId":"` + uuid1 + `","userId":"u1"}`, want: []string{"event u:u1"}},
 		{

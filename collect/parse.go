@@ -52,7 +52,7 @@ type fault struct{ code, reason string }
 
 func (f *fault) bad() bool { return f.code != "" }
 
-// read reads one event, valid JSON, into d. kind is its type when the route
+// read reads one event, valid JSON of sane depth, into d. kind is its type when the route
 // says it. Raw and text are the same bytes; d keeps both.
 func (d *draft) read(raw []byte, text string, kind attune.Type, consent *Consent) fault {
 	*d = draft{text: text}
@@ -60,9 +60,6 @@ func (d *draft) read(raw []byte, text string, kind attune.Type, consent *Consent
 	root := gjson.Parse(text)
 	if !root.IsObject() {
 		return fault{CodeJSON, "an event is a JSON object, got " + kindOf(root)}
-	}
-	if tooDeep(raw, maxDepth) {
-		return fault{CodeDeep, fmt.Sprintf("the event nests deeper than %d levels", maxDepth)}
 	}
 	said := ""
 	root.ForEach(func(k, v gjson.Result) bool {

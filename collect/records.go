@@ -64,8 +64,8 @@ func orderID(e *attune.Event) string {
 // owners appends what says whose a device is.
 //
 // A device's own event that names a user makes a link: verified when the
-// sender proved either, else claimed, which is believed of UUIDs only. A
-// server's event that names both makes the device hers (a claim) and a
+// sender proved either, else claimed. Unless the sender proved the device, the
+// anonymousId has to be a UUID, which only its own browser knows. A server's event that names both makes the device hers (a claim) and a
 // verified link. A public key's event that shows no device makes nothing: its
 // anonymousId may be anybody's.
 func (c *Collector) owners(w *work, b *Batch, e *attune.Event) {
@@ -79,7 +79,11 @@ func (c *Collector) owners(w *work, b *Batch, e *attune.Event) {
 	switch {
 	case e.UserID == "" || e.AnonymousID == "":
 	case e.Has(attune.Device):
-		if p := proofOf(e); p == verified || !c.o.VerifiedLinks && identity.IsUUID(e.AnonymousID) {
+		// An id that could be guessed is believed only of who proved it: the
+		// token of a user says nothing of the device, and its history would be
+		// anybody's who has an account.
+		proved := server || b.Device == e.AnonymousID || identity.IsUUID(e.AnonymousID)
+		if p := proofOf(e); proved && (p == verified || !c.o.VerifiedLinks) {
 			c.link(w, e, e.AnonymousID, p)
 		}
 	case server && !w.d.inventsDevices():
@@ -112,8 +116,9 @@ func (c *Collector) link(w *work, e *attune.Event, device string, p proof) {
 		return
 	}
 	if pos, ok := c.links.find(w.key, e.ReceivedAt); ok {
-		w.known = append(w.known, pos)
-		w.say(string(w.key))
+		if n := len(w.known); n == 0 || w.known[n-1] != pos {
+			w.known = append(w.known, pos)
+		}
 		return
 	}
 	from := len(w.buf)

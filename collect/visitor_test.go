@@ -58,7 +58,7 @@ func TestVisitor(t *testing.T) {
 	equal(t, "records", len(w.j.kinds()), 3)
 
 	res := w.do("POST", "/v1/visitor", `{"writeKey":"WRITEKEY1"}`)
-	cookie := res.Header.Get("Set-Cookie")
+	cookie := res.Header().Get("Set-Cookie")
 	for _, part := range []string{"attune_visitor=a1.", "HttpOnly", "SameSite=Lax", "Max-Age=31536000", "Path=/"} {
 		if !strings.Contains(cookie, part) {
 			t.Errorf("cookie %q has no %s", cookie, part)
@@ -68,7 +68,7 @@ func TestVisitor(t *testing.T) {
 		t.Errorf("cookie %q is secure on http", cookie)
 	}
 	secure := newWorld(t, func(o *collect.Options) { o.TrustProxy = true })
-	if c := secure.do("POST", "/v1/visitor", "", basic(key), "X-Forwarded-Proto: https").Header.Get("Set-Cookie"); !strings.Contains(c, "Secure") {
+	if c := secure.do("POST", "/v1/visitor", "", basic(key), "X-Forwarded-Proto: https").Header().Get("Set-Cookie"); !strings.Contains(c, "Secure") {
 		t.Errorf("cookie %q is not secure on https", c)
 	}
 
@@ -103,7 +103,7 @@ func TestVisitorRace(t *testing.T) {
 					path, send = "/v1/track", event
 				}
 				res := w.do(http.MethodPost, path, send, basic(key), "Origin: http://attune.test")
-				if v := res.Header.Get("X-Attune-Visitor"); v != "" {
+				if v := res.Header().Get("X-Attune-Visitor"); v != "" {
 					won <- v
 				}
 			})
@@ -126,9 +126,9 @@ func TestFirstContact(t *testing.T) {
 	send := func(body string, headers ...string) string {
 		t.Helper()
 		res := w.do("POST", "/v1/track", body, append(headers, basic(key))...)
-		equal(t, "status", res.StatusCode, 200)
-		v := res.Header.Get("X-Attune-Visitor")
-		equal(t, "cookie", res.Header.Get("Set-Cookie") != "", v != "")
+		equal(t, "status", res.Code, 200)
+		v := res.Header().Get("X-Attune-Visitor")
+		equal(t, "cookie", res.Header().Get("Set-Cookie") != "", v != "")
 		return v
 	}
 	const here = "Origin: http://attune.test"
@@ -149,8 +149,8 @@ func TestFirstContact(t *testing.T) {
 
 	w.j.fail = attune.ErrBusy
 	res := w.do("POST", "/v1/track", event("d7", "analytics.js"), here, basic(key))
-	equal(t, "busy", res.StatusCode, 503)
-	equal(t, "no token for what is not durable", res.Header.Get("X-Attune-Visitor"), "")
+	equal(t, "busy", res.Code, 503)
+	equal(t, "no token for what is not durable", res.Header().Get("X-Attune-Visitor"), "")
 	w.j.fail = nil
 	if send(event("d7", "analytics.js"), here) == "" {
 		t.Error("no token on the retry")
