@@ -106,11 +106,11 @@ func Open(ctx context.Context, cfg config.Config, opt Options) (n *Node, err err
 		return nil, err
 	}
 	n.rules.Store(compiled)
-	defer func() {
+	defer func(opened *Node) {
 		if err != nil {
-			err = errors.Join(err, n.Close())
+			err = errors.Join(err, opened.Close())
 		}
-	}()
+	}(n)
 	if err := n.openBackends(&cfg); err != nil {
 		return nil, err
 	}
