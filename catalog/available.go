@@ -107,9 +107,10 @@ func (r *record) nextFlip(now attune.Millis) attune.Millis {
 	}
 }
 
-func (k *chunk) setAvailable(i int32, yes bool) {
+// settle makes the bit of item i what r says at now.
+func (k *chunk) settle(i int32, r *record, now attune.Millis) {
 	word, bit := &k.avail[i/64], uint64(1)<<(i%64)
-	if yes {
+	if r.available(now) {
 		word.Or(bit)
 		return
 	}
@@ -189,7 +190,7 @@ func (c *Catalog) Tick(now attune.Millis) {
 		c.lock(n)
 		k := c.chunk(n)
 		r := k.records[n%chunkLen].Load()
-		k.setAvailable(n%chunkLen, r.available(now))
+		k.settle(n%chunkLen, r, now)
 		if flip := r.nextFlip(now); flip != never {
 			c.flips.push(flipAt{at: flip, item: n}, c)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,11 +27,12 @@ func view(id int, rank attune.Rank, at attune.Millis, props string) *attune.Even
 
 func learn(c *Catalog, e *attune.Event) { c.Learn(e, attune.AppendProducts(nil, e)) }
 
-func attrs(t *testing.T, c *Catalog, id string) string {
+// attrs are those of item p.
+func attrs(t *testing.T, c *Catalog) string {
 	t.Helper()
-	n, ok := c.Number(id)
+	n, ok := c.Number("p")
 	if !ok {
-		t.Fatalf("item %q is not known", id)
+		t.Fatal("item p is not known")
 	}
 	return string(c.View().JSON(n))
 }
@@ -71,13 +73,13 @@ func TestWhatIsLearnt(t *testing.T) {
 	} {
 		c := New(Options{})
 		learn(c, &attune.Event{Type: attune.Track, Name: x.event, Time: 1, Properties: []byte(x.props)})
-		if got := attrs(t, c, "p"); got != x.want {
+		if got := attrs(t, c); got != x.want {
 			t.Errorf("%s: got %s, want %s", x.name, got, x.want)
 		}
 	}
 	c := New(Options{})
 	learn(c, &attune.Event{Type: attune.Page, Name: "Home", Time: 1, Properties: []byte(`{"product_id":"p","name":"Home","url":"x"}`)})
-	if got := attrs(t, c, "p"); got != `{}` {
+	if got := attrs(t, c); got != `{}` {
 		t.Errorf("a page taught %s, want nothing but the item", got)
 	}
 }
@@ -86,21 +88,21 @@ func TestRankThenTimeThenTieWins(t *testing.T) {
 	c := New(Options{})
 	learn(c, view(1, attune.Public, 100, `{"product_id":"p","price":10,"name":"n1"}`))
 	learn(c, view(2, attune.Public, 50, `{"product_id":"p","price":9,"name":"n0"}`))
-	if got, want := attrs(t, c, "p"), `{"name":"n1","price":10}`; got != want {
+	if got, want := attrs(t, c), `{"name":"n1","price":10}`; got != want {
 		t.Errorf("a late view: got %s, want %s", got, want)
 	}
 	if err := c.Put("p", map[string]any{"price": 8}, Stamp{Rank: attune.Given, At: 20}); err != nil {
 		t.Fatal(err)
 	}
 	learn(c, view(3, attune.Public, 200, `{"product_id":"p","price":1,"name":"n2"}`))
-	if got, want := attrs(t, c, "p"), `{"name":"n2","price":8}`; got != want {
+	if got, want := attrs(t, c), `{"name":"n2","price":8}`; got != want {
 		t.Errorf("a console against a feed: got %s, want %s", got, want)
 	}
 	if err := c.Put("p", map[string]any{"name": nil}, Stamp{Rank: attune.Given, At: 300}); err != nil {
 		t.Fatal(err)
 	}
 	learn(c, view(4, attune.Server, 400, `{"product_id":"p","name":"n3"}`))
-	if got, want := attrs(t, c, "p"), `{"price":8}`; got != want {
+	if got, want := attrs(t, c), `{"price":8}`; got != want {
 		t.Errorf("a deleted field: got %s, want %s", got, want)
 	}
 }
@@ -110,7 +112,7 @@ func TestARepeatedViewHoldsOffALateContradiction(t *testing.T) {
 	learn(c, view(1, 0, 100, `{"product_id":"p","name":"old"}`))
 	learn(c, view(2, 0, 300, `{"product_id":"p","name":"old"}`)) // an echo
 	learn(c, view(3, 0, 200, `{"product_id":"p","name":"new"}`)) // late
-	if got, want := attrs(t, c, "p"), `{"name":"old"}`; got != want {
+	if got, want := attrs(t, c), `{"name":"old"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -313,7 +315,7 @@ func drawOps(t *rapid.T) []op {
 	for i := range rapid.IntRange(1, 60).Draw(t, "ops") {
 		o := op{
 			kind: rapid.IntRange(0, 8).Draw(t, "kind"), id: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "id"), msg: i,
-			at: attune.Millis(rapid.IntRange(1, 30).Draw(t, "at")), rank: attune.Rank(rapid.IntRange(0, 1).Draw(t, "rank")), //nolint:gosec // small
+			at: attune.Millis(rapid.IntRange(1, 30).Draw(t, "at")), rank: attune.Rank(rapid.IntRange(0, 1).Draw(t, "rank")),
 			props: map[string]any{},
 		}
 		for _, name := range []string{"name", "price", "sale", "x", "y"} {
@@ -547,7 +549,7 @@ func BenchmarkLearnChanged(b *testing.B) {
 func BenchmarkAvailable(b *testing.B) {
 	c := New(Options{})
 	for i := range 100_000 {
-		c.Ensure(fmt.Sprint(i))
+		c.Ensure(strconv.Itoa(i))
 	}
 	v := c.View()
 	n := int32(0)

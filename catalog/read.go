@@ -183,7 +183,7 @@ func (c *Catalog) List(cursor string, limit int) (items []attune.Item, next stri
 		}
 	}
 	v := c.View()
-	n := int32(from) //nolint:gosec // 32 bits were parsed
+	n := int32(from)
 	for ; n < v.length && len(items) < min(limit, 1000); n++ {
 		if it, ok := v.item(n); ok {
 			items = append(items, it)

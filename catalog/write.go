@@ -96,14 +96,15 @@ func (c *Catalog) change(n int32, edit func(*record) bool) {
 	old, s := c.chunk(n).records[n%chunkLen].Load(), &c.chunk(n).states[n%chunkLen]
 	r := old.clone()
 	s.settle(r)
-	c.finish(n, r, edit(r))
+	c.finish(n, r, edit)
 }
 
-// finish publishes r, or only stores it when readers see no difference. The
-// caller holds the item's lock and has settled the echoes.
-func (c *Catalog) finish(n int32, r *record, seen bool) {
+// finish publishes r as edit leaves it, or only stores it when readers see no
+// difference. The caller holds the item's lock and has settled the echoes.
+func (c *Catalog) finish(n int32, r *record, edit func(*record) bool) {
 	k := c.chunk(n)
 	old := k.records[n%chunkLen].Load()
+	seen := edit(r)
 	if len(r.claims) > c.maxFields {
 		r.trim(c.maxFields)
 		seen = !slices.EqualFunc(r.claims, old.claims, func(a, b claim) bool {
@@ -176,11 +177,13 @@ func (c *Catalog) learn(n int32, raw string, l lesson) {
 	}
 	r = r.clone()
 	s.settle(r)
-	seen := false
-	for _, f := range facts {
-		seen = c.teach(r, f, l.stamp) || seen
-	}
-	c.finish(n, r, seen)
+	c.finish(n, r, func(r *record) bool {
+		seen := false
+		for _, f := range facts {
+			seen = c.teach(r, f, l.stamp) || seen
+		}
+		return seen
+	})
 	if mask, ok := maskOf(k.records[n%chunkLen].Load(), facts, l.stamp.Rank); ok {
 		s.listen(echo{hash: hash, stamp: l.stamp, mask: mask})
 	}
@@ -214,7 +217,7 @@ func (c *Catalog) publish(n int32, r *record) {
 	price, _ := r.attr("price").(float64)
 	k.price[i].Store(math.Float64bits(price))
 	now := attune.Millis(c.now.Load())
-	k.setAvailable(i, r.available(now))
+	k.settle(i, r, now)
 	if flip := r.nextFlip(now); flip != never && (old == nil || old.nextFlip(now) != flip) {
 		c.flips.push(flipAt{at: flip, item: n}, c)
 	}

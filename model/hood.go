@@ -23,8 +23,8 @@ type hood struct {
 }
 
 func (h *hood) place(item int32) int {
-	spread := uint32(item+1) * 2654435769                //nolint:gosec // never negative
-	i := int(uint64(spread) * uint64(len(h.keys)) >> 32) //nolint:gosec // below len
+	spread := uint32(item+1) * 2654435769 //nolint:gosec // never negative
+	i := int(uint64(spread) * uint64(len(h.keys)) >> 32)
 	for h.keys[i] != 0 && h.keys[i] != item+1 {
 		if i++; i == len(h.keys) {
 			i = 0
@@ -52,7 +52,7 @@ func (h *hood) set(i int, n uint32) {
 		h.wide[i] = n
 		return
 	}
-	h.counts[i] = uint16(n)
+	h.counts[i] = uint16(n) //nolint:gosec // at most 65,535 without wide
 }
 
 func (h *hood) count(item int32) uint32 {

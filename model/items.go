@@ -188,6 +188,12 @@ func (s *Items) observePlacement(o Observation, one int64) {
 	p.dirty = true
 }
 
+// Refresh is Trend.Refresh of both lists.
+func (s *Items) Refresh(now attune.Millis) {
+	s.Trending.Refresh(now)
+	s.Popular.Refresh(now)
+}
+
 // Counts returns the totals of an item.
 func (s *Items) Counts(item int32) Counts {
 	c := s.counts.seen(item)

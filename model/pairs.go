@@ -79,7 +79,7 @@ const (
 func NewPairs(o PairsOptions) *Pairs {
 	return &Pairs{
 		maxNeighbours: max(cmp.Or(o.MaxNeighbours, 4096), 8), maxSet: cmp.Or(o.MaxSet, 2000),
-		minCount: uint32(min(max(o.MinCount, 1), math.MaxInt32)), //nolint:gosec // cut to its range
+		minCount: uint32(min(max(o.MinCount, 1), math.MaxInt32)),
 	}
 }
 
@@ -262,7 +262,7 @@ type strength struct {
 	item  int32
 }
 
-func (a strength) worse(b strength) bool {
+func (a strength) worse(b strength) bool { //nolint:unused // best calls it
 	return a.score < b.score || a.score <= b.score && a.item > b.item
 }
 
@@ -341,7 +341,7 @@ func (p *Pairs) Load(key, value []byte) error {
 	for len(r.b) > 0 && !r.bad {
 		n := neighbour{item: r.item()}
 		count := r.uvarint()
-		n.count = uint32(min(count, math.MaxUint32)) //nolint:gosec // cut to its range
+		n.count = uint32(min(count, math.MaxUint32))
 		ns = append(ns, n)
 	}
 	if err := r.done("pairs row"); err != nil {

@@ -101,7 +101,7 @@ func (s *Sessions) neighbours(window []int32, self int32, m int, scratch *Scratc
 		if p == nil || len(p.entries) == 0 {
 			continue
 		}
-		lists[n], places[n] = p.entries, int32(pos) //nolint:gosec // below maxL
+		lists[n], places[n] = p.entries, int32(pos)
 		heads[n] = p.entries[len(p.entries)-1].order
 		n++
 	}

@@ -64,7 +64,7 @@ func (r *rowReader) item() int32 {
 		r.bad = true
 		return 0
 	}
-	return int32(v) //nolint:gosec // checked above
+	return int32(v)
 }
 
 // done returns an error when anything was wrong or is left over.

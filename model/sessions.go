@@ -68,7 +68,7 @@ type session struct {
 // of the touch are enough: equal ones would need a million clicks apart in the
 // same millisecond.
 func (e *session) order() uint64 {
-	return uint64(max(e.counted, 0)+1)<<20 | e.touch&(1<<20-1) //nolint:gosec // not negative
+	return uint64(max(e.counted, 0)+1)<<20 | e.touch&(1<<20-1)
 }
 
 func (e *session) isIndexed() bool { return len(e.items) >= 2 }
@@ -285,7 +285,7 @@ func (s *Sessions) link() {
 	s.unlinked, s.head, s.tail = false, -1, -1
 	order := make([]int32, len(s.slots))
 	for i := range order {
-		order[i] = int32(i) //nolint:gosec // bounded by maxSessions
+		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(s.slots[a].touch, s.slots[b].touch) })
 	for _, slot := range order {

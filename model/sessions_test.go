@@ -59,7 +59,7 @@ func lines(tb testing.TB, path string) []string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		tb.Fatal(err)
@@ -176,8 +176,7 @@ func newBatch(log []click, o SessionsOptions) *batch {
 	}
 	slices.SortFunc(all, oldest)
 	b := &batch{postings: map[int32][]int{}, support: map[int32]int{}}
-	for i := len(all) - 1; i >= 0; i-- { // newest first: the log is in order of time
-		e := all[i]
+	for _, e := range slices.Backward(all) { // newest first: the log is in order of time
 		if len(e.items) < 2 {
 			continue
 		}
@@ -357,7 +356,7 @@ func TestSessionsSurviveInRows(t *testing.T) {
 			again.Click(c.owner, c.item, c.at)
 		}
 		var x, y Scratch
-		for item := int32(0); item < 16; item++ {
+		for item := range int32(16) {
 			q := &Query{Items: []int32{item, (item + 5) % 16}}
 			got, want := again.Query(q, &y, nil), s.Query(q, &x, nil)
 			if !slices.Equal(got, want) {

@@ -52,7 +52,7 @@ type decayed struct {
 type trendLists struct {
 	at      attune.Millis // when made
 	counted attune.Millis // when last made from all items
-	scored  attune.Millis // when the lists of all categories were last scored
+	scored  attune.Millis // the time that all scores are as of
 	top     []Scored
 }
 
@@ -63,6 +63,10 @@ const (
 	listAge  attune.Millis = 250    // lists are made anew at most this often
 	scoreAge attune.Millis = 60_000 // and, when nothing happened, this often
 	countAge attune.Millis = 10_000 // from all items at most this often
+
+	// readerCountAge is countAge for readers: they only do it when nobody
+	// calls Refresh.
+	readerCountAge attune.Millis = 60_000
 )
 
 // newTrend returns an empty count.
@@ -73,7 +77,7 @@ func newTrend(halfLife time.Duration, limit int, category func(int32) int32) *Tr
 	const root = 4614808732577250068
 	x := uint64(1) << 62
 	for i := range t.steps {
-		t.steps[i] = uint32(x >> (62 - unitBits)) //nolint:gosec // below 2^17
+		t.steps[i] = uint32(x >> (62 - unitBits))
 		hi, lo := bits.Mul64(x, root)
 		x = hi<<2 | lo>>62
 	}
@@ -148,13 +152,13 @@ func (t *Trend) score(d decayed, now attune.Millis) float32 {
 // The slice is shared: do not change it. Reading costs nanoseconds; once in
 // 250 ms one reader makes the lists anew from what was touched meanwhile.
 func (t *Trend) Top(n int, now attune.Millis) []Scored {
-	l := t.fresh(now)
+	l := t.fresh(now, readerCountAge)
 	return l.top[:max(min(n, len(l.top)), 0)]
 }
 
 // TopIn is Top among the items of one category, at most a fifth of the places.
 func (t *Trend) TopIn(category int32, n int, now attune.Millis) []Scored {
-	t.fresh(now)
+	t.fresh(now, readerCountAge)
 	p := t.byCategory.seen(category)
 	if p == nil {
 		return nil
@@ -166,10 +170,17 @@ func (t *Trend) TopIn(category int32, n int, now attune.Millis) []Scored {
 	return (*l)[:max(min(n, len(*l)), 0)]
 }
 
-// fresh returns the lists, made anew when they are due.
-func (t *Trend) fresh(now attune.Millis) *trendLists {
+// Refresh makes the lists anew when they are due. Called each second or so by
+// whoever writes, and once before the first reader comes, it saves readers the
+// looking at all items that is needed after a restart or when a listed count
+// fell: some 100 ns an item.
+func (t *Trend) Refresh(now attune.Millis) { t.fresh(now, countAge) }
+
+// fresh returns the lists, made anew when they are due; recount is the age at
+// which a needed look at all items is due.
+func (t *Trend) fresh(now, recount attune.Millis) *trendLists {
 	l := t.lists.Load()
-	if l != nil && !t.due(l, now) {
+	if l != nil && !t.due(l, now, recount) {
 		return l
 	}
 	if l == nil {
@@ -178,19 +189,19 @@ func (t *Trend) fresh(now attune.Millis) *trendLists {
 		return l
 	}
 	defer t.making.Unlock()
-	if l = t.lists.Load(); l == nil || t.due(l, now) {
-		l = t.remake(l, now)
+	if l = t.lists.Load(); l == nil || t.due(l, now, recount) {
+		l = t.remake(l, now, recount)
 		t.lists.Store(l)
 	}
 	return l
 }
 
-func (t *Trend) due(l *trendLists, now attune.Millis) bool {
+func (t *Trend) due(l *trendLists, now, recount attune.Millis) bool {
 	age := now - l.at
 	if age >= 0 && age < listAge {
 		return false
 	}
-	if age < 0 || age >= scoreAge || t.recount.Load() && now-l.counted >= countAge {
+	if age < 0 || now-l.scored >= scoreAge || t.recount.Load() && now-l.counted >= recount {
 		return true
 	}
 	t.mu.Lock()
@@ -201,7 +212,7 @@ func (t *Trend) due(l *trendLists, now attune.Millis) bool {
 // remake makes the lists. Counts rise only by being touched, so the best are
 // among the best so far and the touched; when a count fell, an item left a
 // category, or much was touched, all items are looked at.
-func (t *Trend) remake(old *trendLists, now attune.Millis) *trendLists {
+func (t *Trend) remake(old *trendLists, now, recount attune.Millis) *trendLists {
 	t.mu.Lock()
 	touched := t.touched
 	t.touched = nil
@@ -211,114 +222,167 @@ func (t *Trend) remake(old *trendLists, now attune.Millis) *trendLists {
 		t.cells.at(item).touched = false
 		t.locks[item%64].Unlock()
 	}
-	l := &trendLists{at: now, counted: now, scored: now}
-	switch {
-	case old == nil || len(touched) > int(t.cells.len()/4) || now < old.at,
-		t.recount.Load() && now-old.counted >= countAge:
+	if old == nil || len(touched) > int(t.cells.len()/4) || now < old.at || t.recount.Load() && now-old.counted >= recount {
 		t.recount.Store(false)
-		all := make([]int32, t.cells.len())
-		for i := range all {
-			all[i] = int32(i) //nolint:gosec // numbers are int32
-		}
-		l.top = t.best(nil, all, t.limit, now)
+		return t.count(now)
+	}
+	slices.Sort(touched)
+	l := &trendLists{at: now, counted: old.counted, scored: old.scored, top: old.top}
+	if now-old.scored >= scoreAge {
+		l.scored = now
+		l.top = t.rescored(old.top, now)
 		for c := range t.byCategory.len() {
-			t.byCategory.at(c).Store(nil)
-		}
-		t.remakeCategories(t.members(all), now)
-	default:
-		l.counted = old.counted
-		l.top = t.best(old.top, touched, t.limit, now)
-		of := t.members(touched)
-		if l.scored = old.scored; now-old.scored >= scoreAge {
-			l.scored = now
-			for c := range t.byCategory.len() {
-				if t.byCategory.at(c).Load() != nil {
-					of[c] = append(of[c], nil...)
-				}
+			if p := t.byCategory.at(c); p.Load() != nil {
+				list := t.rescored(*p.Load(), now)
+				p.Store(&list)
 			}
 		}
-		t.remakeCategories(of, now)
+	}
+	l.top = t.merge(l.top, touched, t.limit, l.scored)
+	if t.category == nil {
+		return l
+	}
+	of := map[int32][]int32{}
+	for _, item := range touched {
+		if c := t.category(item); c > 0 {
+			of[c] = append(of[c], item)
+		}
+	}
+	for c, members := range of { // each list by itself: the order is no matter
+		t.mergeCategory(c, members, l.scored)
 	}
 	return l
 }
 
-// members sorts items by category.
-func (t *Trend) members(items []int32) map[int32][]int32 {
-	of := map[int32][]int32{}
-	if t.category == nil {
-		return of
-	}
-	for _, item := range items {
-		if c := t.category(item); c > 0 && t.load(item).mantissa > 0 {
-			of[c] = append(of[c], item)
-		}
-	}
-	return of
-}
-
-// remakeCategories makes the lists of categories from what they were and from
-// items of theirs.
-func (t *Trend) remakeCategories(of map[int32][]int32, now attune.Millis) {
-	for c, members := range of {
-		p := t.byCategory.at(c)
-		var before []Scored
-		if l := p.Load(); l != nil {
-			before = *l
-		}
-		stay := before
-		if slices.ContainsFunc(before, func(s Scored) bool { return t.category(s.Item) != c }) {
-			stay = slices.DeleteFunc(slices.Clone(before), func(s Scored) bool { return t.category(s.Item) != c })
-			t.recount.Store(true) // somebody below the list may belong on it now
-		}
-		list := t.best(stay, members, max(t.limit/5, 1), now)
-		p.Store(&list)
-	}
-}
-
-// best returns the limit highest of what was best and of items.
-func (t *Trend) best(before []Scored, items []int32, limit int, now attune.Millis) []Scored {
-	type counted struct {
-		key  uint64
-		item int32
-		now  decayed
-	}
-	order := func(a, b counted) int { return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(a.item, b.item)) }
-	same := func(a, b counted) bool { return a.item == b.item }
-	var kept []counted
-	var floor uint64 // below it nothing gets onto the list any more
-	take := func(item int32) {
-		d := t.load(item)
-		k := d.key()
-		if k == 0 || k < floor {
-			return
-		}
-		kept = append(kept, counted{k, item, d})
-		if len(kept) >= 4*limit+len(before) {
-			slices.SortFunc(kept, order)
-			kept = slices.CompactFunc(kept, same)
-			kept = kept[:min(limit, len(kept))]
-			if len(kept) == limit {
-				floor = kept[limit-1].key
-			}
-		}
-	}
-	for _, item := range items {
-		take(item)
-	}
-	listed := make(map[int32]bool, len(before))
-	for _, c := range kept {
-		listed[c.item] = true
-	}
-	for _, s := range before {
-		if !listed[s.Item] {
-			take(s.Item)
-		}
-	}
-	slices.SortFunc(kept, order)
-	kept = slices.CompactFunc(kept, same)
-	out := make([]Scored, 0, min(limit, len(kept)))
-	for _, c := range kept[:min(limit, len(kept))] {
-		out = append(out, Scored{Item: c.item, Score: t.score(c.now, now)})
+// rescored returns list with the scores as of now.
+func (t *Trend) rescored(list []Scored, now attune.Millis) []Scored {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Score = t.Score(out[i].Item, now)
 	}
 	return out
+}
+
+func (t *Trend) mergeCategory(c int32, members []int32, scored attune.Millis) {
+	p := t.byCategory.at(c)
+	var before []Scored
+	if l := p.Load(); l != nil {
+		before = *l
+	}
+	left := func(s Scored) bool { return t.category(s.Item) != c }
+	if slices.ContainsFunc(before, left) {
+		before = slices.DeleteFunc(slices.Clone(before), left)
+		t.recount.Store(true) // somebody below the list may belong on it now
+	}
+	list := t.merge(before, members, t.categoryLimit(), scored)
+	p.Store(&list)
+}
+
+func (t *Trend) categoryLimit() int { return max(t.limit/5, 1) }
+
+// merge returns before with the members, which are sorted, at their places.
+func (t *Trend) merge(before []Scored, members []int32, limit int, scored attune.Millis) []Scored {
+	out := make([]Scored, 0, min(limit, len(before)+len(members)))
+	for _, s := range before {
+		if _, moved := slices.BinarySearch(members, s.Item); !moved {
+			out = append(out, s)
+		}
+	}
+	for _, item := range members {
+		d := t.load(item)
+		x := counted{d.key(), item}
+		if x.key == 0 {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(out, x, func(s Scored, x counted) int {
+			return counted{t.load(s.Item).key(), s.Item}.compare(x)
+		})
+		if i >= limit {
+			continue
+		}
+		out = slices.Insert(out[:min(len(out), limit-1)], i, Scored{Item: item, Score: t.score(d, scored)})
+	}
+	return out
+}
+
+// count makes the lists from all items.
+func (t *Trend) count(now attune.Millis) *trendLists {
+	top := ranking{limit: t.limit}
+	var in []ranking // by category
+	for item := range t.cells.len() {
+		k := t.load(item).key()
+		if k == 0 {
+			continue
+		}
+		top.take(counted{k, item})
+		if t.category == nil {
+			continue
+		}
+		c := t.category(item)
+		if c <= 0 {
+			continue
+		}
+		for int(c) >= len(in) {
+			in = append(in, ranking{limit: t.categoryLimit()})
+		}
+		in[c].take(counted{k, item})
+	}
+	for c := range t.byCategory.len() {
+		if int(c) >= len(in) || len(in[c].kept) == 0 {
+			t.byCategory.at(c).Store(nil)
+		}
+	}
+	for c := range in {
+		if len(in[c].kept) > 0 {
+			list := t.list(&in[c], now)
+			t.byCategory.at(int32(c)).Store(&list)
+		}
+	}
+	return &trendLists{at: now, counted: now, scored: now, top: t.list(&top, now)}
+}
+
+func (t *Trend) list(r *ranking, now attune.Millis) []Scored {
+	r.cut()
+	out := make([]Scored, len(r.kept))
+	for i, c := range r.kept {
+		out[i] = Scored{Item: c.item, Score: t.Score(c.item, now)}
+	}
+	return out
+}
+
+// counted is an item and the key of its count.
+type counted struct {
+	key  uint64
+	item int32
+}
+
+// compare puts higher counts first, equal ones by number.
+func (a counted) compare(b counted) int {
+	return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(a.item, b.item))
+}
+
+// ranking keeps the limit highest of what it takes: it gathers four times as
+// many, cuts, and from then on knows what is too low.
+type ranking struct {
+	limit int
+	floor uint64
+	kept  []counted
+}
+
+func (r *ranking) take(c counted) {
+	if c.key < r.floor {
+		return
+	}
+	r.kept = append(r.kept, c)
+	if len(r.kept) >= 4*r.limit {
+		r.cut()
+	}
+}
+
+func (r *ranking) cut() {
+	slices.SortFunc(r.kept, counted.compare)
+	r.kept = r.kept[:min(r.limit, len(r.kept))]
+	if len(r.kept) == r.limit {
+		r.floor = r.kept[r.limit-1].key
+	}
 }
