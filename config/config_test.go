@@ -222,8 +222,8 @@ func TestDiff(t *testing.T) {
 		"":                    nil,
 		"listen: 127.0.0.1:1": {{"listen", Restart}},
 		"partitions: 8":       {{"partitions", Migrate}},
-		"log: {level: debug}": {{"log", Live}},
-		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                 {{"limits", Live}, {"limits.pending_bytes", Restart}},
+		"log: {level: debug}": {{"log.level", Live}},
+		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                 {{"limits", Restart}},
 		"features: [{name: a, kind: count, on: [page]}]":                                {{"features", Rebuild}},
 		"defaults: {features: false, placements: false}":                                {{"features", Rebuild}, {"placements", Live}},
 		"placements: {a: {generators: [{kind: popular}]}}\nkeys: {visitor_secret: abc}": {{"keys", Live}, {"placements", Live}},
@@ -238,7 +238,7 @@ func TestDiff(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
-		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "pending")
+		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "limits")
 		if Reloadable(got) != live {
 			t.Errorf("%s: reloadable: got %v", text, !live)
 		}

@@ -12,8 +12,7 @@ type Effect string
 const (
 	// Live: from the next request on.
 	Live Effect = "live"
-	// Rebuild: at once, but a feature that is new or changed starts from
-	// nothing until a replay has filled it.
+	// Rebuild: what is computed of people changes, which takes a replay to fill.
 	Rebuild Effect = "rebuild"
 	// Restart: when the process starts next.
 	Restart Effect = "restart"
@@ -42,18 +41,18 @@ func Diff(old, next *Config) []Change {
 		{"dev", Restart, func(c *Config) any { return c.Dev }},
 		{"workspace", Restart, func(c *Config) any { return c.Workspace }},
 		{"partitions", Migrate, func(c *Config) any { return c.Partitions }},
-		{"trust_proxy", Live, func(c *Config) any { return c.TrustProxy }},
+		{"trust_proxy", Restart, func(c *Config) any { return c.TrustProxy }},
 		{"keys", Live, func(c *Config) any { return c.Keys }},
-		{"identity", Live, func(c *Config) any { return c.Identity }},
-		{"limits", Live, func(c *Config) any { l := c.Limits; l.PendingBytes = 0; return l }},
-		{"limits.pending_bytes", Restart, func(c *Config) any { return c.Limits.PendingBytes }},
+		{"identity", Restart, func(c *Config) any { return c.Identity }},
+		{"limits", Restart, func(c *Config) any { return c.Limits }},
 		{"journal", Restart, func(c *Config) any { return c.Journal }},
 		{"profiles", Restart, func(c *Config) any { return c.Profiles }},
 		{"features", Rebuild, func(c *Config) any { return c.AllFeatures() }},
 		{"segments", Live, func(c *Config) any { return c.Segments }},
 		{"placements", Live, func(c *Config) any { return []any{c.Defaults.Placements, c.Placements} }},
 		{"clock", Restart, func(c *Config) any { return c.Clock }},
-		{"log", Live, func(c *Config) any { return c.Log }},
+		{"log.level", Live, func(c *Config) any { return c.Log.Level }},
+		{"log.format", Restart, func(c *Config) any { return c.Log.Format }},
 	} {
 		if !same(part.of(old), part.of(next)) {
 			changes = append(changes, Change{Path: part.path, Effect: part.effect})

@@ -34,7 +34,7 @@ type variables struct {
 	traits   object
 	features object
 	context  object
-	segments segmentList
+	segments texts
 }
 
 // bind ties the variables to in, wherever it was copied to.
@@ -47,8 +47,9 @@ func (in *Input) bind() *variables {
 		v.traits.from = traitFields{in}
 		v.features.from = featureFields{in}
 		v.context.from = contextFields{in}
-		v.segments.in = in
+		v.segments.sorted = true
 	}
+	v.segments.list = in.Segments
 	return v
 }
 

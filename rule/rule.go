@@ -55,8 +55,8 @@ const (
 	MaxLength  = 4096 // characters
 	MaxNodes   = 1000 // after macros are expanded
 	maxDepth   = 60
-	maxCost    = 200_000 // units of cel-go's cost model, where there are loops
-	maxPattern = 1000    // instructions of a compiled pattern
+	maxCost    = 20_000 // units of cel-go's cost model, where there are loops
+	maxPattern = 1000   // instructions of a compiled pattern
 )
 
 // Place says where an expression stands, and so which variables it may use.

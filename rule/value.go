@@ -87,52 +87,57 @@ func (o *object) Iterator() traits.Iterator {
 	return types.NewStringList(types.DefaultTypeAdapter, o.from.names()).Iterator()
 }
 
-// segmentList is the list of an Input's segments.
-type segmentList struct {
+// texts is a list of strings: `in` compares them as they are, where cel-go's
+// own list makes a value of each.
+type texts struct {
 	types.Null // for ConvertToNative, which no expression reaches
-	in         *Input
+	list       []string
+	sorted     bool
 }
 
-func (n *segmentList) list() traits.Lister {
-	return types.NewStringList(types.DefaultTypeAdapter, n.in.Segments)
+func (x *texts) lister() traits.Lister {
+	return types.NewStringList(types.DefaultTypeAdapter, x.list)
 }
 
 // Type implements ref.Val.
-func (*segmentList) Type() ref.Type { return types.ListType }
+func (*texts) Type() ref.Type { return types.ListType }
 
 // Value implements ref.Val.
-func (n *segmentList) Value() any { return n.in.Segments }
+func (x *texts) Value() any { return x.list }
 
 // Equal implements ref.Val.
-func (n *segmentList) Equal(other ref.Val) ref.Val { return n.list().Equal(other) }
+func (x *texts) Equal(other ref.Val) ref.Val { return x.lister().Equal(other) }
 
 // ConvertToType implements ref.Val.
-func (n *segmentList) ConvertToType(t ref.Type) ref.Val { return n.list().ConvertToType(t) }
+func (x *texts) ConvertToType(t ref.Type) ref.Val { return x.lister().ConvertToType(t) }
 
 // IsZeroValue implements traits.Zeroer.
-func (n *segmentList) IsZeroValue() bool { return len(n.in.Segments) == 0 }
+func (x *texts) IsZeroValue() bool { return len(x.list) == 0 }
 
 // Add implements traits.Adder.
-func (n *segmentList) Add(other ref.Val) ref.Val { return n.list().Add(other) }
+func (x *texts) Add(other ref.Val) ref.Val { return x.lister().Add(other) }
 
 // Contains implements traits.Container.
-func (n *segmentList) Contains(v ref.Val) ref.Val {
+func (x *texts) Contains(v ref.Val) ref.Val {
 	s, ok := v.(types.String)
 	if !ok {
 		return types.False
 	}
-	_, found := slices.BinarySearch(n.in.Segments, string(s))
+	if !x.sorted {
+		return types.Bool(slices.Contains(x.list, string(s)))
+	}
+	_, found := slices.BinarySearch(x.list, string(s))
 	return types.Bool(found)
 }
 
 // Get implements traits.Indexer.
-func (n *segmentList) Get(i ref.Val) ref.Val { return n.list().Get(i) }
+func (x *texts) Get(i ref.Val) ref.Val { return x.lister().Get(i) }
 
 // Size implements traits.Sizer.
-func (n *segmentList) Size() ref.Val { return types.Int(len(n.in.Segments)) }
+func (x *texts) Size() ref.Val { return types.Int(len(x.list)) }
 
 // Iterator implements traits.Iterable.
-func (n *segmentList) Iterator() traits.Iterator { return n.list().Iterator() }
+func (x *texts) Iterator() traits.Iterator { return x.lister().Iterator() }
 
 // value returns v as CEL knows it: every number a double, what it does not know
 // as null.
@@ -149,7 +154,7 @@ func value(v any) ref.Val {
 	case bool:
 		return types.Bool(v)
 	case []string:
-		return types.NewStringList(types.DefaultTypeAdapter, v)
+		return &texts{list: v}
 	case []any:
 		list := make([]ref.Val, len(v))
 		for i := range v {
