@@ -110,6 +110,9 @@ func ParseToken(s string) (Token, error) {
 	if err != nil {
 		return Token{}, fmt.Errorf("consistency token is not base64url (%s); send it as it was received: %w", err.Error(), attune.ErrInvalid)
 	}
+	if len(b) == 0 { // base64 skips line ends
+		return Token{}, fmt.Errorf("consistency token is blank; leave it out instead: %w", attune.ErrInvalid)
+	}
 	if b[0] != tokenVersion {
 		return Token{}, fmt.Errorf("consistency token of version %d, this build reads %d: %w", b[0], tokenVersion, attune.ErrInvalid)
 	}
