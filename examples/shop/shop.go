@@ -18,6 +18,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/attune-io/attune"
@@ -42,6 +43,10 @@ type Options struct {
 	// Item returns what the catalog knows of one item, for pages that are opened
 	// by address. Nil leaves the page with what decisions told it.
 	Item func(id string) (attune.Item, bool)
+	// Browse returns the ids of a category's items, at most 500 of which are
+	// used; the person's order is Attune's work. Nil: a category is searched for
+	// by its name.
+	Browse func(category string) []string
 	// Me answers GET {Base}api/me?user_id=&anonymous_id= with what
 	// GET /v1/profiles/{key} answers for that person. Nil answers 404 and the
 	// drawer says that there is no profile to see.
@@ -103,6 +108,7 @@ func Handler(o Options) (http.Handler, error) {
 	mux.Handle("GET "+o.Base+"attune.js", asset("text/javascript; charset=utf-8", js.Source()))
 	mux.HandleFunc("GET "+o.Base+"cover/{file}", serveCover)
 	mux.HandleFunc("GET "+o.Base+"api/item/{id}", o.serveItem)
+	mux.HandleFunc("GET "+o.Base+"api/category/{name}", o.serveCategory)
 	if o.Me != nil {
 		mux.Handle("GET "+o.Base+"api/me", o.Me)
 	}
@@ -192,6 +198,28 @@ func (o Options) serveItem(w http.ResponseWriter, r *http.Request) {
 	b, err := json.Marshal(it)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "internal", "item "+id+" does not encode")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b)
+}
+
+// maxShelf bounds what a category page asks to be ordered.
+const maxShelf = 500
+
+func (o Options) serveCategory(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if o.Browse == nil || !slices.Contains(Categories(), name) {
+		refuse(w, http.StatusNotFound, "not_found", "no shelf for category "+name)
+		return
+	}
+	ids := o.Browse(name)
+	if ids == nil {
+		ids = []string{}
+	}
+	b, err := json.Marshal(map[string][]string{"ids": ids[:min(len(ids), maxShelf)]})
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "internal", "the shelf does not encode")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -41,7 +41,8 @@ func TestHandlerRoutes(t *testing.T) {
 		Item: func(id string) (attune.Item, bool) {
 			return attune.Item{ID: id, Attributes: map[string]any{"name": "MUG"}}, id == "a.b/c"
 		},
-		Me: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.RawQuery) }),
+		Browse: func(category string) []string { return []string{"of " + category} },
+		Me:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.RawQuery) }),
 	}
 	for _, c := range []struct {
 		path, kind string
@@ -58,6 +59,8 @@ func TestHandlerRoutes(t *testing.T) {
 		{"/shop/style.css", "text/css", 200, ":focus-visible"},
 		{"/shop/cover/1.svg?name=RED+MUG&category=Kitchen", "image/svg+xml", 200, ">Red Mug</text>"},
 		{"/shop/api/item/a.b%2Fc", "application/json", 200, `{"id":"a.b/c","attributes":{"name":"MUG"}}`},
+		{"/shop/api/category/Lighting%20&%20Candles", "application/json", 200, `{"ids":["of Lighting \u0026 Candles"]}`},
+		{"/shop/api/category/Cars", "application/json", 404, `"code":"not_found"`},
 		{"/shop/api/me?user_id=u1", "", 200, "user_id=u1"},
 		{"/shop/api/item/nothing", "application/json", 404, `"code":"not_found"`},
 		{"/shop/api/nothing", "application/json", 404, `"code":"not_found"`},

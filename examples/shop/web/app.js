@@ -223,8 +223,16 @@ function thanks(order, bought, revenue) {
     rail("trending", "Trending now", "", () => ({})));
 }
 
-function list(head, note, query, event) {
-  main.replaceChildren(h("div", { class: "listhead" }, h("h1", { class: "page" }, head), h("p", {}, note)), chips(head), rail("search", head, "", () => ({ query, limit: 24 }), { grid: true, onadd: add }));
+// A category is the whole shelf, put in the visitor's order by Attune.
+async function category(name) {
+  const now = turn;
+  const r = await fetch(base + "api/category/" + encodeURIComponent(name)).catch(() => undefined);
+  const items = r?.ok ? (await r.json()).ids : [];
+  if (now === turn) list(name, "The whole shelf, in your order.", items.length ? { items } : { query: name }, ["Product List Viewed", { list_id: name, category: name }]);
+}
+
+function list(head, note, what, event) {
+  main.replaceChildren(h("div", { class: "listhead" }, h("h1", { class: "page" }, head), h("p", {}, note)), chips(head), rail("search", head, "", () => ({ ...what, limit: 24 }), { grid: true, onadd: add }));
   attune.page(event[0]);
   tell(...event);
 }
@@ -247,8 +255,8 @@ function show() {
   if (page === "") return home();
   if (page === "product" && arg) return product(arg);
   if (page === "cart") return cartPage();
-  if (page === "category" && arg) return list(arg, "The whole shelf, in your order.", arg, ["Product List Viewed", { list_id: arg, category: arg }]);
-  if (page === "search" && q) return list("“" + q + "”", "Found for you, in your order.", q, ["Products Searched", { query: q }]);
+  if (page === "category" && arg) return category(arg);
+  if (page === "search" && q) return list("“" + q + "”", "Found for you, in your order.", { query: q }, ["Products Searched", { query: q }]);
   return missing("There is no such page in this shop.");
 }
 
