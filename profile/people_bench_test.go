@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/attune-io/attune"
@@ -118,14 +119,19 @@ func BenchmarkPerson(b *testing.B) {
 	}
 }
 
-// BenchmarkFold is one event into one of many parts.
+// BenchmarkFold is one event into one of a thousand devices.
 func BenchmarkFold(b *testing.B) {
 	w := newWorld(b, 1, nil)
+	events := make([]*attune.Event, 1000)
+	for i := range events {
+		events[i] = w.view(fmt.Sprintf("d%d", i), i)
+	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		b.StopTimer()
-		e := w.view(fmt.Sprintf("d%d", i%1000), i)
-		b.StartTimer()
+		e := events[i%len(events)]
+		e.MessageID = strconv.Itoa(i)
+		e.Time += 60_000
+		e.ReceivedAt = e.Time
 		w.event(b, e)
 	}
 }
