@@ -245,6 +245,23 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestBounds gives what would keep the YAML reader busy for minutes, or the
+// compiler.
+func TestBounds(t *testing.T) {
+	for name, text := range map[string]string{
+		"brackets": strings.Repeat("[", MaxBytes),
+		"braces":   strings.Repeat("{a: ", MaxBytes/4),
+		"dashes":   strings.Repeat("- ", MaxBytes/2),
+		"keys":     strings.Repeat("? ", MaxBytes/2),
+		"large":    strings.Repeat("# \n", MaxBytes),
+		"many":     "segments:\n" + strings.Repeat("- {name: a, when: x}\n", maxDefinitions+1),
+	} {
+		if _, err := Load([]byte(text), nil, nil); err == nil || len(err.Error()) > 200 && name != "many" {
+			t.Errorf("%s: got %v, want one fault", name, err)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
 		"0": 0, "12": 12, "12B": 12, "64KB": 64 << 10, "64 kib": 64 << 10, "4MB": 4 << 20, "4M": 4 << 20, "1GB": 1 << 30, "2TiB": 2 << 40,

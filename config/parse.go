@@ -10,11 +10,21 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
-// MaxBytes is the largest file that is read.
-const MaxBytes = 1 << 20
+// Bounds of a file.
+const (
+	// MaxBytes is the largest file that is read.
+	MaxBytes = 256 << 10
+	// maxNesting is how deep brackets, or the dashes of one line, may nest: the
+	// YAML reader's time grows with the square of it.
+	maxNesting = 32
+	// maxDefinitions bounds features, segments and placements, each.
+	maxDefinitions = 1000
+)
 
 // Parse reads a file over Default. The error is Faults: every unknown or
 // repeated key, every value of the wrong type or out of its bounds, or the one
@@ -26,9 +36,9 @@ func Parse(b []byte) (Config, error) {
 	if len(b) > MaxBytes {
 		return c, Faults{{What: fmt.Sprintf("the file has %d bytes; at most %d are read", len(b), MaxBytes)}}
 	}
-	tree, err := parser.ParseBytes(b, 0)
+	tree, err := tokens(b)
 	if err != nil {
-		return c, Faults{syntax(err)}
+		return c, err
 	}
 	body, err := document(tree)
 	if body == nil || err != nil {
@@ -49,6 +59,40 @@ func Parse(b []byte) (Config, error) {
 		c.file.faulty[f.Path] = true
 	}
 	return c, s.faults.err()
+}
+
+// tokens reads b as YAML, unless it nests too deeply. The error is Faults.
+func tokens(b []byte) (tree *ast.File, err error) {
+	// A file is somebody's input, and the reader of a format this rich is not
+	// trusted never to panic on it.
+	defer func() {
+		if r := recover(); r != nil {
+			err = Faults{{What: fmt.Sprintf("the file cannot be read as YAML: %v", r)}}
+		}
+	}()
+	list := lexer.Tokenize(string(b))
+	depth, dashes, line := 0, 0, 0
+	for _, t := range list {
+		if t.Position.Line != line {
+			dashes, line = 0, t.Position.Line
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			dashes++
+		}
+		if depth > maxNesting || dashes > 100*maxNesting || dashes > maxNesting && depth == 0 {
+			return nil, Faults{{Line: line, What: "nests too deeply"}}
+		}
+	}
+	tree, err = parser.Parse(list, 0)
+	if err != nil {
+		return nil, Faults{syntax(err)}
+	}
+	return tree, nil
 }
 
 // file is what Validate has to know of the file a Config was read from.

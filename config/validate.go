@@ -19,6 +19,15 @@ func (c *Config) Validate() error {
 	v.addresses()
 	v.keys()
 	v.bounds()
+	for _, n := range []struct {
+		path string
+		n    int
+	}{{"features", len(c.Features)}, {"segments", len(c.Segments)}, {"placements", len(c.Placements)}} {
+		if n.n > maxDefinitions {
+			v.fault(n.path, "there are %d; want at most %d", n.n, maxDefinitions)
+			return v.faults.err() // compiling them all would take long
+		}
+	}
 	_, err := c.Compile()
 	return Join(v.c.fresh(v.faults).err(), err)
 }
