@@ -45,6 +45,8 @@ func (n *Node) listen(ctx context.Context) error {
 		n.log.Info("metrics and profiles", slog.String("address", "http://"+admin.Addr().String()+"/metrics"))
 	}
 	n.log.Info("listening", slog.String("address", "http://"+public.Addr().String()), slog.String("data_dir", cfg.DataDir))
+	n.address = public.Addr().String()
+	close(n.listening)
 	if n.opt.Ready != nil {
 		n.opt.Ready(public.Addr().String())
 	}

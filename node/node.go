@@ -83,6 +83,9 @@ type Node struct {
 
 	browser atomic.Pointer[serve.Keys] // write key → source
 
+	listening chan struct{} // closed once the node listens
+	address   string        // the public one; written before listening is closed
+
 	closing sync.Once
 	closed  error
 	reload  sync.Mutex // one reload at a time
@@ -96,7 +99,7 @@ func Open(ctx context.Context, cfg config.Config, opt Options) (n *Node, err err
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	n = &Node{opt: opt, log: opt.Log, start: time.Now()}
+	n = &Node{opt: opt, log: opt.Log, start: time.Now(), listening: make(chan struct{})}
 	n.cfg.Store(&cfg)
 	n.clock = clockOf(cfg, opt)
 	n.metrics = newMetrics()
@@ -286,6 +289,23 @@ func (n *Node) Run(ctx context.Context) error {
 	stop()
 	return errors.Join(err, group.Wait(), n.Close())
 }
+
+// Listening is closed once the node takes requests; Address is known then.
+func (n *Node) Listening() <-chan struct{} { return n.listening }
+
+// Address returns the public address, host and port, "" before Listening.
+func (n *Node) Address() string {
+	select {
+	case <-n.listening:
+		return n.address
+	default:
+		return ""
+	}
+}
+
+// Members returns how many users are in each segment, as their workers last
+// saw it.
+func (n *Node) Members() map[string]int { return n.pipeline.Members() }
 
 // Close frees the backends. It is for a node that was opened and not run; Run
 // closes by itself. More than once is fine.
