@@ -31,8 +31,10 @@ type span struct{ from, to int }
 
 // newLink is a link among recs, to be remembered once it is durable.
 type newLink struct {
-	key string
-	rec int
+	key          string
+	rec          int
+	user, device string
+	proof        proof
 }
 
 func (w *work) reset() {
@@ -241,6 +243,11 @@ func (c *Collector) store(ctx context.Context, w *work, b *Batch, received attun
 		}
 	}
 	if err := c.o.Journal.Append(ctx, w.recs); err != nil {
+		for _, n := range w.news {
+			if n.proof == claimed {
+				c.links.giveBack(n.user, n.device, received)
+			}
+		}
 		return fmt.Errorf("append %d records of source %s: %w", len(w.recs), b.Source, err)
 	}
 	res.Token = journal.TokenOf(c.journalID, c.partitions, w.recs)

@@ -52,7 +52,7 @@ func (c *Collector) readBody(r *http.Request, held *heldBytes) ([]byte, error) {
 		}
 	}
 	hint := firstChunk
-	if !zipped && r.ContentLength > 0 && r.ContentLength < 64<<10 {
+	if !zipped && r.ContentLength > 0 && r.ContentLength < 2*firstChunk {
 		hint = int(r.ContentLength) + 1 // one more, so that the end is seen without growing
 	}
 	body, err := c.readAll(r.Body, hint, held)
@@ -257,17 +257,14 @@ const errEmpty = "empty batch payload"
 // credentialsOf reads what a single event's body says of its sender. It is not
 // read with the rest: few senders put it there.
 func (env *envelope) credentialsOf(text string) {
-	for _, f := range [...]struct {
-		name string
-		take func(v gjson.Result)
-	}{
-		{"writeKey", func(v gjson.Result) { env.writeKey = v.Str }},
-		{userTokenField, func(v gjson.Result) { env.userTokens = stringsOf(v) }},
-		{visitorTokenField, func(v gjson.Result) { env.visitor = v.Str }},
-	} {
-		if strings.Contains(text, f.name) {
-			f.take(gjson.Get(text, f.name))
-		}
+	if strings.Contains(text, `"writeKey"`) {
+		env.writeKey = gjson.Get(text, "writeKey").Str
+	}
+	if strings.Contains(text, userTokenField) {
+		env.userTokens = stringsOf(gjson.Get(text, userTokenField))
+	}
+	if strings.Contains(text, visitorTokenField) {
+		env.visitor = gjson.Get(text, visitorTokenField).Str
 	}
 }
 

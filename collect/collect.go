@@ -106,6 +106,7 @@ type Limits struct {
 	DeadLetters   int     // the dead-letter list: 10,000
 	DeadRaw       int     // what a dead letter keeps of its event: 4 KiB
 	Links         int     // acknowledged links that are remembered: 65,536
+	ClaimedLinks  int     // new claimed links of one user or device in an hour: 100
 	Agents        int     // user agents that are remembered: 4,096
 	Rate          float64 // events a second and source, where the source has none of its own
 	Burst         int     // events at once under Rate: as many as Rate, at least 1
@@ -122,6 +123,7 @@ func (l *Limits) defaults() {
 		{&l.DeadLetters, 10_000},
 		{&l.DeadRaw, 4 << 10},
 		{&l.Links, 1 << 16},
+		{&l.ClaimedLinks, 100},
 		{&l.Agents, 4096},
 	} {
 		if *f.field <= 0 {
@@ -275,7 +277,7 @@ func New(o Options) (*Collector, error) {
 	}
 	c := &Collector{
 		o: o, journalID: st.ID, partitions: st.Partitions(),
-		links:  newLinkCache(o.Limits.Links),
+		links:  newLinkCache(o.Limits),
 		agents: newAgentCache(o.Limits.Agents),
 		dead:   newDeadLetters(o.Limits),
 	}

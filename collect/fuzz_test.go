@@ -2,6 +2,7 @@ package collect_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -32,9 +33,7 @@ func FuzzBody(f *testing.F) {
 	w := newWorld(f, func(o *collect.Options) { o.Items = shelf{"p1": {"a", "b"}} })
 	f.Fuzz(func(t *testing.T, body []byte, route uint8) {
 		w.t = t
-		w.j.mu.Lock()
-		w.j.recs = nil
-		w.j.mu.Unlock()
+		w.j.clear()
 		path := [...]string{"/v1/track", "/v1/batch", "/v1/webhook", "/v1/alias", "/v1/visitor"}[route%5]
 		r := httptest.NewRequest(http.MethodPost, path+"?writeKey="+key, strings.NewReader(string(body)))
 		r.Header.Set("Origin", "http://attune.test")
@@ -61,13 +60,19 @@ func FuzzAccept(f *testing.F) {
 	f.Add([]byte(` {"a":1} `), []byte(`{}`), "")
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, raw, shared []byte, agent string) {
+		w.j.clear()
 		b := &collect.Batch{Source: "s", Type: attune.Track, Agent: agent, Events: [][]byte{raw, []byte(view)}}
-		if len(shared) > 2 && shared[0] == '{' && shared[len(shared)-1] == '}' {
-			b.Integrations = []byte(`{"All":true}`)
+		if len(shared) < 1000 && json.Valid(shared) && shared[0] == '{' && json.Valid(raw) {
+			b.Context, b.Integrations = shared, []byte(`{"All":true}`)
 		}
 		res, err := w.c.Accept(context.Background(), b)
 		if err != nil || res.Accepted+len(res.Rejected) != 2 || res.Accepted < 1 {
 			t.Fatalf("%+v, %v", res, err)
+		}
+		for _, e := range w.j.events(t) {
+			if !json.Valid(e.Raw) || e.Enriched != nil && !json.Valid(e.Enriched) || e.Context != nil && !json.Valid(e.Context) {
+				t.Fatalf("no JSON: %s %s", e.Raw, e.Enriched)
+			}
 		}
 	})
 }

@@ -342,14 +342,12 @@ func (c *Collector) fail(w http.ResponseWriter, r *http.Request, err error) {
 	c.refuse(w, ref)
 }
 
-// refuse writes a refusal: {"error": text}.
+// refuse writes a refusal: {"error": text}. A 401 goes without WWW-Authenticate,
+// which would make a browser ask the visitors of a shop for a password.
 func (c *Collector) refuse(w http.ResponseWriter, r *refusal) {
 	c.o.Metrics.Refused(r.status)
 	if r.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(r.after))
-	}
-	if r.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Basic realm="attune"`)
 	}
 	writeJSON(w, r.status, map[string]any{"error": r.text, "ok": false})
 }

@@ -157,13 +157,46 @@ func TestLinkCache(t *testing.T) {
 
 // TestLinkCacheBound: more people than it holds cost repeats, never a link.
 func TestLinkCacheBound(t *testing.T) {
-	w := newWorld(t, func(o *collect.Options) { o.Limits.Links = 8 })
+	w := newWorld(t, func(o *collect.Options) { o.Limits.Links, o.Limits.ClaimedLinks = 8, 1000 })
 	for range 2 {
 		for i := range 20 {
 			w.accept(collect.Batch{}, device(fmt.Sprintf(`%s,"userId":"u%d"`, web, i)))
 		}
 	}
 	equal(t, "links", len(w.j.kind(attune.KindLink)), 40)
+}
+
+// TestQuarantine: an id that gets claimed links too fast gets no more for the
+// hour; verified ones, and attempts that were not stored, do not count.
+func TestQuarantine(t *testing.T) {
+	w := newWorld(t, func(o *collect.Options) { o.Limits.ClaimedLinks = 3 })
+	send := func(b collect.Batch, user string, n int) {
+		t.Helper()
+		dev := fmt.Sprintf(`"anonymousId":"e9c57b80-4528-44c3-95f3-%012d"`, n)
+		w.accept(b, device(dev+`,"userId":"`+user+`"`))
+	}
+	w.j.fail = attune.ErrBusy
+	for n := range 10 {
+		_, err := w.c.Accept(context.Background(), &collect.Batch{Source: "web", Events: [][]byte{[]byte(device(web + `,"userId":"u1"`))}})
+		if err == nil {
+			t.Fatal(n, "stored")
+		}
+	}
+	w.j.fail = nil
+	for n := range 10 {
+		send(collect.Batch{}, "u1", n)
+	}
+	equal(t, "links of a user", len(w.j.kind(attune.KindLink)), 3)
+	equal(t, "events", len(w.j.kind(attune.KindEvent)), 10)
+	for n := range 10 {
+		send(collect.Batch{}, fmt.Sprintf("v%d", n), 100)
+	}
+	equal(t, "links of a device", len(w.j.kind(attune.KindLink)), 6)
+	send(server(), "u1", 50)
+	equal(t, "verified", len(w.j.kind(attune.KindLink)), 7)
+	w.now += 60 * minute
+	send(collect.Batch{}, "u1", 51)
+	equal(t, "an hour later", len(w.j.kind(attune.KindLink)), 8)
 }
 
 // TestTime is DESIGN's section "Time".

@@ -121,6 +121,9 @@ func (c *Collector) link(w *work, e *attune.Event, device string, p proof) {
 		}
 		return
 	}
+	if p == claimed && !c.links.admit(e.UserID, device, e.ReceivedAt) {
+		return
+	}
 	from := len(w.buf)
 	w.buf = append(w.buf, `{"anonymous_id":`...)
 	w.buf = gjson.AppendJSONString(w.buf, device)
@@ -130,7 +133,7 @@ func (c *Collector) link(w *work, e *attune.Event, device string, p proof) {
 	w.buf = append(w.buf, '}')
 	key := string(w.key)
 	w.say(key)
-	w.news = append(w.news, newLink{key: key, rec: len(w.recs)})
+	w.news = append(w.news, newLink{key: key, rec: len(w.recs), user: e.UserID, device: device, proof: p})
 	w.record(attune.KindLink, identity.UserKey(e.UserID), e.Time, e.ReceivedAt, span{from, len(w.buf)})
 }
 
