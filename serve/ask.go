@@ -103,12 +103,18 @@ func decodeJSON(body []byte, into any) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return invalid(wrong.Field, fmt.Sprintf("want %s, got a JSON %s", jsonName(wrong.Type.Kind().String()), wrong.Value))
+		return invalid(fieldPath(wrong.Field), fmt.Sprintf("want %s, got a JSON %s", jsonName(wrong.Type.Kind().String()), wrong.Value))
 	case errors.Is(err, io.EOF):
 		return invalid("", "invalid json: the body is empty")
 	default:
 		return invalid("", "invalid json: "+err.Error())
 	}
+}
+
+// fieldPath is the path a caller knows: without the names of embedded structs.
+func fieldPath(path string) string {
+	path = strings.TrimPrefix(path, "ask.")
+	return strings.TrimPrefix(path, "DecideRequest.")
 }
 
 func jsonName(kind string) string {

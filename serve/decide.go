@@ -15,6 +15,7 @@ import (
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/journal"
 	"github.com/attune-io/attune/profile"
 )
 
@@ -223,6 +224,10 @@ func (d *decision) catchUp(ctx context.Context) {
 		return
 	}
 	fresh, wanted := true, a.after
+	if a.hasAfter && d.s.foreign(wanted) {
+		// What it names can never arrive here; it must not be mixed with ours.
+		fresh, wanted = false, journal.Token{}
+	}
 	if len(a.Events) > 0 {
 		in, err := d.ingest(ctx)
 		d.set(func(r *results) { r.ingested, r.refused = in, err })
@@ -243,6 +248,11 @@ func (d *decision) catchUp(ctx context.Context) {
 		fresh = d.s.o.Waiter != nil && d.s.o.Waiter.Wait(ctx, wanted) == nil && fresh
 	}
 	d.set(func(r *results) { r.fresh = fresh })
+}
+
+// foreign reports whether t is of another journal than this server writes.
+func (s *Server) foreign(t journal.Token) bool {
+	return s.o.Journal != nil && !t.Of(s.o.Journal.Status().ID)
 }
 
 func (d *decision) ingest(ctx context.Context) (*Ingested, error) {

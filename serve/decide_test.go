@@ -1,0 +1,271 @@
+package serve_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/journal"
+	"github.com/attune-io/attune/serve"
+)
+
+// slow is the real engine, with a Decide that waits (or panics) when told to.
+type slow struct {
+	engine
+
+	gate    chan struct{} // Decide waits until it is closed
+	entered chan struct{}
+	panics  bool
+}
+
+func (s *slow) Decide(q *serve.Query) *attune.Answer {
+	if s.panics {
+		panic("a fault in a generator")
+	}
+	s.entered <- struct{}{}
+	<-s.gate
+	return s.engine.Decide(q)
+}
+
+func TestDecideSeveral(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	w.send(w.track("u1", "", "Product Viewed", "spade"))
+	d, h := w.decide(`{"user_id":"u1","context":{"page":{"category":"Garden"}},"placements":[
+		{"id":"for-you","limit":2},{"id":"similar","item":"pan"},{"id":"search","query":"po","items":["pot","pan"]}]}`, server)
+	if len(d.Placements) != 3 || d.ID == "" || d.ProfileVersion == 0 || d.Stale {
+		t.Errorf("got %+v, want three placements of a known person", d)
+	}
+	if got := ids(d.Placements["similar"]); got[0] != "pot" {
+		t.Errorf("similar to the pan: %v, want the pot first", got)
+	}
+	if got := ids(d.Placements["search"]); len(got) != 2 {
+		t.Errorf("search: %v, want the two given items", got)
+	}
+	if got := d.Placements["for-you"]; len(got.Items) != 2 || got.Items[0].ID != "rake" {
+		t.Errorf("for-you: %v, want two, the rake first", ids(got))
+	}
+	if got := h.Get("Content-Type"); got != "application/json; charset=utf-8" {
+		t.Errorf("content type %q", got)
+	}
+}
+
+func TestRecommendAndRank(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	code, body, _ := w.call("GET", "/v1/recommend/similar?item=pan&limit=1&explain=true", "", server)
+	if code != 200 || !strings.Contains(string(body), `"id":"pot"`) || !strings.Contains(string(body), `"generators":[`) {
+		t.Errorf("recommend: %d %s, want the pot, explained", code, body)
+	}
+	w.send(w.track("u1", "", "Product Viewed", "pan"))
+	code, body, _ = w.call("POST", "/v1/rank", `{"user_id":"u1","items":["rake","spade","pot"]}`, server)
+	d := new(attune.Decision)
+	check(t, json.Unmarshal(body, d))
+	got := ids(d.Placements["search"])
+	if code != 200 || len(got) != 3 || slices.Index(got, "pot") == 2 {
+		t.Errorf("rank: %d %v, want the pot to rise", code, got)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, tc := range []struct{ body, path, message string }{
+		{``, ``, "empty"},
+		{`{"placements":[`, ``, "invalid json"},
+		{`[]`, ``, "object"},
+		{`{"placements":[]} x`, ``, "after the object"},
+		{`{"placements":"x"}`, `placements`, "want an array"},
+		{`{}`, `placements`, "want 1 to 20"},
+		{`{"placements":[{"id":"for-yuo"}]}`, `placements[0].id`, `did you mean \"for-you\"?`},
+		{`{"placements":[{"id":"for-you"},{"id":"zzzzzzzzzzz"}]}`, `placements[1].id`, "there are also-bought, cart"},
+		{`{"placements":[{"id":"cart"},{"id":"cart"}]}`, `placements[1].id`, "twice"},
+		{`{"placements":[{"id":"cart","limit":201}]}`, `placements[0].limit`, "0 to 200"},
+		{`{"placements":[{"id":"cart"}],"deadline_ms":1001}`, `deadline_ms`, "0 to 1000"},
+		{`{"placements":[{"id":"cart"}],"after":"!"}`, `after`, "consistency token"},
+		{`{"placements":[{"id":"cart"}],"context":3}`, `context`, "object"},
+	} {
+		code, body, _ := w.call("POST", "/v1/decide", tc.body, browser)
+		if code != 400 || !strings.Contains(string(body), tc.message) || tc.path != "" && !strings.Contains(string(body), `"path":"`+tc.path+`"`) {
+			t.Errorf("%s: %d %s, want 400 at %q saying %q", tc.body, code, body, tc.path, tc.message)
+		}
+	}
+	big := `{"placements":[{"id":"cart"}],"user_id":"` + strings.Repeat("x", 5<<20) + `"}`
+	if code, body, _ := w.call("POST", "/v1/decide", big, browser); code != 413 || !strings.Contains(string(body), "too_large") {
+		t.Errorf("a large body: %d %.100s, want 413", code, body)
+	}
+	if code, body, h := w.call("PUT", "/v1/decide", "{}", browser); code != 405 || h.Get("Allow") != "POST, OPTIONS" || !json.Valid(body) {
+		t.Errorf("PUT: %d %s allow %q, want 405 with Allow", code, body, h.Get("Allow"))
+	}
+	if code, _, _ := w.call("GET", "/v1/recommend/popular?limit=ten", "", browser); code != 400 {
+		t.Errorf("limit=ten: %d, want 400", code)
+	}
+}
+
+// TestReadYourWrites: inline events and tokens are reflected, every time.
+func TestReadYourWrites(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	for i := range 50 {
+		user := fmt.Sprintf("inline%d", i)
+		d, h := w.decide(fmt.Sprintf(`{"user_id":%q,"deadline_ms":1000,"events":[%s],"placements":[{"id":"recently-viewed"}]}`,
+			user, w.track(user, "", "Product Viewed", "pot")), server)
+		if got := ids(d.Placements["recently-viewed"]); d.Stale || len(got) != 1 || got[0] != "pot" || h.Get("X-Attune-Token") == "" {
+			t.Fatalf("inline %d: %v stale %v token %q, want the pot", i, got, d.Stale, h.Get("X-Attune-Token"))
+		}
+		d, _ = w.decide(fmt.Sprintf(`{"user_id":%q,"deadline_ms":1000,"after":%q,"placements":[{"id":"recently-viewed"}]}`,
+			user, w.send(w.track(user, "", "Product Viewed", "pan"))), server)
+		if got := ids(d.Placements["recently-viewed"]); d.Stale || len(got) != 2 || got[0] != "pan" {
+			t.Fatalf("after %d: %v stale %v, want the pan first", i, got, d.Stale)
+		}
+	}
+	code, body, _ := w.call("POST", "/v1/decide", `{"user_id":"u","events":[3,`+string(w.track("u", "", "Product Viewed", "pot"))+`],"placements":[{"id":"popular"}]}`, server)
+	if code != 200 || !strings.Contains(string(body), `"events":{"stored":true,"accepted":1,"rejected":[{"index":0,`) {
+		t.Errorf("a bad inline event: %d %s, want it rejected alone", code, body)
+	}
+}
+
+// never is a waiter for whom nothing is ever applied.
+type never struct{}
+
+func (never) Wait(ctx context.Context, _ journal.Token) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestStaleIsSaid(t *testing.T) {
+	w := newWorld(t, func(o *serve.Options) { o.Waiter = never{} })
+	token := w.send(w.track("u1", "", "Product Viewed", "pan"))
+	d, _ := w.decide(`{"user_id":"u1","after":"`+token+`","placements":[{"id":"popular"}]}`, server)
+	if !d.Stale {
+		t.Errorf("got %+v, want stale", d)
+	}
+	other := journal.Token{Journal: "another"}
+	other.Add(journal.Position{Partition: 0, Offset: 1})
+	w2 := newWorld(t, nil)
+	d, _ = w2.decide(`{"user_id":"u1","after":"`+other.String()+`","placements":[{"id":"popular"}]}`, server)
+	if !d.Stale {
+		t.Errorf("a token of another journal: got %+v, want stale", d)
+	}
+}
+
+func TestSlowEngine(t *testing.T) {
+	s := &slow{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+	w := newWorld(t, func(o *serve.Options) {
+		s.engine, _ = o.Decider.(engine)
+		o.Decider = s
+		o.Limits.Concurrency = 1
+	})
+	w.shop()
+	w.engine.Refresh(w.clock())
+	d, _ := w.decide(`{"deadline_ms":5,"placements":[{"id":"for-you"},{"id":"cart"}]}`, browser)
+	for name, a := range d.Placements {
+		if a.Fallback != "popular" || len(a.Items) == 0 {
+			t.Errorf("late %s: %v by %q, want items by popular", name, ids(a), a.Fallback)
+		}
+	}
+	<-s.entered
+	// The only slot is taken by the late one: the fallback answers at once.
+	d, _ = w.decide(`{"deadline_ms":1000,"placements":[{"id":"for-you"}]}`, browser)
+	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(s.entered) != 0 {
+		t.Errorf("full: fallback %q, entered %d, want popular without the engine", a.Fallback, len(s.entered))
+	}
+	close(s.gate)
+}
+
+func TestPanicIsAFallback(t *testing.T) {
+	var mu sync.Mutex
+	var logged strings.Builder
+	w := newWorld(t, func(o *serve.Options) {
+		e, _ := o.Decider.(engine)
+		o.Decider = &slow{engine: e, panics: true}
+		o.Log = slog.New(slog.NewTextHandler(&locked{mu: &mu, b: &logged}, nil))
+	})
+	w.shop()
+	w.engine.Refresh(w.clock())
+	d, _ := w.decide(`{"placements":[{"id":"for-you"}]}`, browser)
+	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(a.Items) == 0 {
+		t.Errorf("got %v by %q, want items by popular", ids(a), a.Fallback)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(logged.String(), "a fault in a generator") {
+		t.Errorf("the log says %q, want the panic", logged.String())
+	}
+}
+
+type locked struct {
+	mu *sync.Mutex
+	b  *strings.Builder
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// failing are ingester and journal whose disk is full.
+type failing struct{}
+
+func (failing) Ingest(context.Context, *serve.Inline) (serve.Ingested, error) {
+	return serve.Ingested{}, errors.Join(errors.New("disk full"), attune.ErrBusy)
+}
+
+func TestRefusedEventsAreSaid(t *testing.T) {
+	w := newWorld(t, func(o *serve.Options) { o.Ingester = failing{} })
+	code, body, h := w.call("POST", "/v1/decide", `{"events":[{}],"placements":[{"id":"popular"}]}`, browser)
+	if code != 200 || !strings.Contains(string(body), `"stale":true`) || !strings.Contains(string(body), `"events":{"stored":false}`) ||
+		h.Get("X-Attune-Token") != "" || !strings.Contains(h.Get("X-Attune-Notice"), "not stored") {
+		t.Errorf("%d %s %v, want a stale answer without a token that says so", code, body, h)
+	}
+}
+
+func TestDecisionIsJournaled(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	d, _ := w.decide(`{"user_id":"u1","placements":[{"id":"popular"}]}`, server)
+	var code int
+	var body []byte
+	for range 200 { // the record is written behind the answer's back
+		token := w.send(w.track("tick", "", "Tick", ""))
+		if code, body, _ = w.call("GET", "/v1/decisions/"+d.ID, "", server); code == 200 {
+			break
+		}
+		_ = token
+	}
+	log := new(attune.DecisionLog)
+	check(t, json.Unmarshal(body, log))
+	if code != 200 || log.ID != d.ID || log.UserID != "u1" || log.At == 0 || len(log.Placements["popular"].Items) != len(d.Placements["popular"].Items) {
+		t.Errorf("%d %s, want decision %s of u1", code, body, d.ID)
+	}
+	if code, _, _ := w.call("GET", "/v1/decisions/nope", "", server); code != 400 {
+		t.Errorf("an id that is none: %d, want 400", code)
+	}
+	if code, _, _ := w.call("GET", "/v1/decisions/AAAAAAAAAAAAAAAAAAAAAA", "", server); code != 404 {
+		t.Errorf("an unknown id: %d, want 404", code)
+	}
+}
+
+func FuzzDecide(f *testing.F) {
+	w := newWorld(f, nil)
+	f.Add([]byte(`{"user_id":"u1","anonymous_id":"a1","events":[{"type":"track"}],"after":"x","deadline_ms":50,"explain":true,"context":{"page":{}},"placements":[{"id":"for-you","limit":10}]}`))
+	f.Add([]byte(`{"placements":[{"id":"similar","item":"sku-1"},{"id":"search","query":"red","items":["a","b"]}]}`))
+	f.Add([]byte(`{"placements":[{"id":"cart","limit":-1}],"context":null}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w.tb = t
+		code, answer, _ := w.call("POST", "/v1/decide", string(body), server)
+		if code != 200 && code != 400 && code != 413 {
+			t.Errorf("%q: %d %s", body, code, answer)
+		}
+		if !json.Valid(answer) {
+			t.Errorf("%q: the answer %q is not JSON", body, answer)
+		}
+	})
+}
