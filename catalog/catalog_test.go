@@ -65,7 +65,7 @@ func TestWhatIsLearnt(t *testing.T) {
 	for _, x := range []struct{ name, event, props, want string }{
 		{
 			"a view", "Product Viewed",
-			`{"product_id":"p","name":"Shoe","price":"19.90","color":"red","tags":["a"],"quantity":2,"position":3,"coupon":"X","sale":true}`,
+			`{"product_id":"p","name":"Shoe","price":"19.90","color":"red","tags":["a"],"quantity":2,"position":3,"coupon":"X","email":"a@b.c","sale":true}`,
 			`{"color":"red","name":"Shoe","price":19.9,"sale":true}`,
 		},
 		{"lines of an order", "Completed Order", `{"order_id":"1","products":[{"product_id":"p","brand":"B","quantity":1}]}`, `{"brand":"B"}`},

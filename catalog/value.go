@@ -229,11 +229,13 @@ func isNamed(name string) bool {
 	}
 }
 
-// isLine reports properties of a cart line or of the event, not of the item.
+// isLine reports properties of a cart line, of the event or of the person, not
+// of the item: what is learnt of an item is shown to everybody.
 func isLine(name string) bool {
 	switch name {
 	case "product_id", "quantity", "position", "coupon", "discount", "cart_id", "order_id", "checkout_id", "list_id", "wishlist_id",
-		"list", "query", "placement", "decision_id", "id", "revenue", "total", "value":
+		"list", "query", "placement", "decision_id", "id", "revenue", "total", "value", "user_id", "userId", "anonymous_id",
+		"anonymousId", "session_id", "email", "phone", "customer_id", "timestamp":
 		return true
 	default:
 		return false

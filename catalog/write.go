@@ -122,7 +122,7 @@ func (c *Catalog) finish(n int32, r *record, edit func(*record) bool) {
 
 // Learn folds what e says of its products (attune.AppendProducts of e). A
 // track call of the e-commerce specification teaches every scalar property
-// that is not of the cart line; any other track call teaches the attributes the
+// that is not of the cart line or the person; any other track call teaches the attributes the
 // specification names; other calls (a page has a name and a url of its own)
 // teach only that the item exists. A repeated view costs some 150 ns.
 func (c *Catalog) Learn(e *attune.Event, products []attune.Product) {
