@@ -56,13 +56,13 @@ func (p *Pipeline) load(ctx context.Context) error {
 	return nil
 }
 
-// checkpoint writes what changed since the last one, with the positions it
+// Checkpoint writes what changed since the last one, with the positions it
 // reflects, in one atomic batch. Workers stand still only while it is encoded.
 //
 // A touch is an output that a checkpoint must not overtake: once the positions
 // say that a device's events are folded, nobody would ask its user's worker
 // again. So the touches are journaled first.
-func (p *Pipeline) checkpoint(ctx context.Context) error { return p.write(ctx, false) }
+func (p *Pipeline) Checkpoint(ctx context.Context) error { return p.write(ctx, false) }
 
 func (p *Pipeline) write(ctx context.Context, sync bool) error {
 	p.writing.Lock()

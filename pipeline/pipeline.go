@@ -155,7 +155,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return err
 	}
 	// Everybody has stopped: the last checkpoint sees a still pipeline.
-	return errors.Join(quiet(err), p.checkpoint(context.WithoutCancel(ctx)))
+	return errors.Join(quiet(err), p.Checkpoint(context.WithoutCancel(ctx)))
 }
 
 // quiet drops the error of a context that was ended on purpose.
@@ -175,7 +175,7 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 			return nil
 		case <-p.dirty:
 		}
-		if err := p.checkpoint(ctx); err != nil {
+		if err := p.Checkpoint(ctx); err != nil {
 			return quiet(err)
 		}
 		select {

@@ -91,3 +91,14 @@ func (p *Pipeline) Lag() uint64 {
 	}
 	return lag
 }
+
+// CaughtUp returns nil once everything that is journaled now is applied, or
+// ctx's error.
+func (p *Pipeline) CaughtUp(ctx context.Context) error {
+	for i, last := range p.opt.Journal.Status().Last {
+		if err := p.marks[i].wait(ctx, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
