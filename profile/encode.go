@@ -25,11 +25,7 @@ func (f *Folder) AppendPart(p *Part, b []byte) []byte {
 // partitions and however often the tail was replayed. It is for comparing;
 // nothing decodes it. p's deduplication set must be loaded.
 func (f *Folder) AppendState(p *Part, b []byte) []byte {
-	b = f.appendState(p, b)
-	for c := p.Seen.base / seenChunk; c*seenChunk < p.Seen.next; c++ {
-		b = p.Seen.appendChunk(b, c, false)
-	}
-	return b
+	return p.Seen.appendMessages(f.appendState(p, b))
 }
 
 func (f *Folder) appendState(p *Part, b []byte) []byte {

@@ -276,25 +276,30 @@ func (ps *Parts) load(ctx context.Context, h *held) error {
 	if h.part != nil {
 		return nil
 	}
-	p := newPart(h.key)
-	if ps.store != nil {
-		b, err := ps.store.Get(ctx, PartKey(ps.workspace, h.key))
-		if err != nil {
-			return fmt.Errorf("load part %q: %w", h.key, err)
-		}
-		if b != nil {
-			if p, err = ps.folder.DecodePart(b); err != nil {
-				return fmt.Errorf("load part %q: %w", h.key, err)
-			}
-			if p.Key != h.key {
-				return fmt.Errorf("load part %q: the store has %q there: %w", h.key, p.Key, attune.ErrCorrupt)
-			}
-			ps.resize(h, overhead+3*int64(len(b)))
-		}
+	p, err := ps.fetch(ctx, h)
+	if err != nil {
+		return fmt.Errorf("load part %q: %w", h.key, err)
 	}
 	h.part = p
 	h.stamp()
 	return nil
+}
+
+// fetch returns what the store has of h, or a new part.
+func (ps *Parts) fetch(ctx context.Context, h *held) (*Part, error) {
+	if ps.store == nil {
+		return newPart(h.key), nil
+	}
+	b, err := ps.store.Get(ctx, PartKey(ps.workspace, h.key))
+	if err != nil || b == nil {
+		return newPart(h.key), err
+	}
+	p, err := ps.folder.DecodePart(b)
+	if err == nil && p.Key != h.key {
+		err = fmt.Errorf("the store has %q there: %w", p.Key, attune.ErrCorrupt)
+	}
+	ps.resize(h, overhead+3*int64(len(b)))
+	return p, err
 }
 
 // loadSeen reads the deduplication set, which only writers need. h.mu is held.
@@ -353,7 +358,7 @@ func (ps *Parts) append(b *Batch, h *held) {
 		b.Delete(appendSeenKey(nil, ps.workspace, h.key, c))
 	}
 	for c := s.dirty / seenChunk; c*seenChunk < s.next && s.dirty < s.next; c++ {
-		b.put(appendSeenKey(nil, ps.workspace, h.key, c), func(buf []byte) []byte { return s.appendChunk(buf, c, true) })
+		b.put(appendSeenKey(nil, ps.workspace, h.key, c), func(buf []byte) []byte { return s.appendChunk(buf, c) })
 	}
 	s.dirty, s.stored = s.next, s.base/seenChunk
 	ps.resize(h, int64(overhead+3*encoded+s.size()))

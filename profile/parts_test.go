@@ -45,10 +45,10 @@ func TestReadersAndWriters(t *testing.T) {
 	want := int64(0)
 	for i := range 600 {
 		d := fmt.Sprintf("d%d", i*i%11)
-		w.note(t, attune.KindLink, "u:u1", fmt.Sprintf(`{"anonymous_id":%q}`, d))
+		w.note(t, attune.KindLink, fmt.Sprintf(`{"anonymous_id":%q}`, d))
 		w.event(t, w.view(d, i))
 		if want++; i%7 == 0 {
-			w.note(t, attune.KindEdge, "u:u1", fmt.Sprintf(`{"from":"u1","to":"v%d"}`, i%3))
+			w.note(t, attune.KindEdge, fmt.Sprintf(`{"from":"u1","to":"v%d"}`, i%3))
 			e := w.view("", i)
 			e.UserID, e.Flags = fmt.Sprintf("v%d", i%3), 0
 			w.event(t, e)
@@ -108,7 +108,7 @@ func TestPersonIsKept(t *testing.T) {
 	if get() != first {
 		t.Error("a person that did not move was merged again")
 	}
-	w.note(t, attune.KindTouch, "u:u1", "")
+	w.note(t, attune.KindTouch, "")
 	if fresh, err := pp.Fresh(t.Context(), first); fresh || err != nil {
 		t.Errorf("fresh after a touch: got %v, %v", fresh, err)
 	}

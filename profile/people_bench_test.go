@@ -27,7 +27,7 @@ func newWorld(tb testing.TB, n int, store profile.Store) *world {
 	w.parts = profile.NewParts(profile.PartsOptions{Folder: w.folder, Store: store, MemoryBytes: 1 << 30})
 	for i := range n - 1 {
 		d := fmt.Sprintf("d%d", i)
-		w.note(tb, attune.KindLink, "u:u1", fmt.Sprintf(`{"anonymous_id":%q}`, d))
+		w.note(tb, attune.KindLink, fmt.Sprintf(`{"anonymous_id":%q}`, d))
 		for j := range historyEach {
 			w.event(tb, w.view(d, j))
 		}
@@ -60,9 +60,9 @@ func (w *world) event(tb testing.TB, e *attune.Event) {
 	w.fold(tb, attune.Record{Kind: attune.KindEvent, Key: key, Time: e.Time, ReceivedAt: e.ReceivedAt}, e)
 }
 
-func (w *world) note(tb testing.TB, kind attune.Kind, key, payload string) {
+func (w *world) note(tb testing.TB, kind attune.Kind, payload string) {
 	tb.Helper()
-	w.fold(tb, attune.Record{Kind: kind, Key: key, ReceivedAt: start, Payload: []byte(payload)}, nil)
+	w.fold(tb, attune.Record{Kind: kind, Key: "u:u1", ReceivedAt: start, Payload: []byte(payload)}, nil)
 }
 
 func (w *world) fold(tb testing.TB, r attune.Record, e *attune.Event) {
@@ -78,6 +78,7 @@ func (w *world) fold(tb testing.TB, r attune.Record, e *attune.Event) {
 }
 
 func read(b *testing.B, pp *profile.People) *profile.Person {
+	b.Helper()
 	p, err := pp.User(context.Background(), "u1")
 	if err != nil || p.State.Events == 0 {
 		b.Fatal(p, err)

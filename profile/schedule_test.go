@@ -18,11 +18,11 @@ import (
 	"github.com/attune-io/attune/profile/disk"
 )
 
-func features(t testing.TB) *feature.Set {
-	t.Helper()
+func features(tb testing.TB) *feature.Set {
+	tb.Helper()
 	set, err := feature.Compile(feature.Defaults(), nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return set
 }
@@ -425,9 +425,9 @@ func TestSchedules(t *testing.T) {
 	folder := &profile.Folder{Features: features(t)}
 	rapid.Check(t, func(rt *rapid.T) {
 		// A real disk is slow, and used for a few.
-		real := rapid.IntRange(0, 29).Draw(rt, "disk") == 29
+		slow := rapid.IntRange(0, 29).Draw(rt, "disk") == 29
 		checkSchedule(rt, folder, func() func() profile.Store {
-			if real {
+			if slow {
 				return onDisk(rt, t.TempDir())
 			}
 			d := newPlatter()

@@ -55,15 +55,15 @@ func (s *Seen) Len() int { return int(s.next - s.first) } //nolint:gosec // at m
 func (s *Seen) Offset(hash uint64) (first uint64, known bool) {
 	if s.table == nil {
 		for i := range s.entries {
-			if s.entries[i].hash == hash && s.base+uint64(i) >= s.first { //nolint:gosec // an index
+			if s.entries[i].hash == hash && s.base+uint64(i) >= s.first {
 				return s.entries[i].offset, true
 			}
 		}
 		return 0, false
 	}
-	mask := uint64(len(s.table) - 1)
+	mask := uint64(len(s.table)) - 1
 	for slot := hash & mask; s.table[slot] != 0; slot = (slot + 1) & mask {
-		if i := s.index(s.table[slot]); i >= 0 && s.entries[i].hash == hash && s.base+uint64(i) >= s.first { //nolint:gosec // an index
+		if i := s.index(s.table[slot]); i >= 0 && s.entries[i].hash == hash && s.base+uint64(i) >= s.first {
 			return s.entries[i].offset, true
 		}
 	}
@@ -124,7 +124,7 @@ func (s *Seen) index2table() {
 }
 
 func (s *Seen) put(n uint64) {
-	mask := uint64(len(s.table) - 1)
+	mask := uint64(len(s.table)) - 1
 	slot := s.entries[n-s.base].hash & mask
 	for s.table[slot] != 0 {
 		slot = (slot + 1) & mask
@@ -136,9 +136,8 @@ func (s *Seen) put(n uint64) {
 // size is the memory entries and table take, in bytes.
 func (s *Seen) size() int { return 24*cap(s.entries) + 4*len(s.table) }
 
-// appendChunk appends chunk number c in format 1. With positions left out it
-// depends on the part's messages alone.
-func (s *Seen) appendChunk(b []byte, c uint64, positions bool) []byte {
+// appendChunk appends chunk number c in format 1.
+func (s *Seen) appendChunk(b []byte, c uint64) []byte {
 	from := max(c*seenChunk, s.base)
 	to := min((c+1)*seenChunk, s.next)
 	b = append(b, 1)
@@ -147,10 +146,18 @@ func (s *Seen) appendChunk(b []byte, c uint64, positions bool) []byte {
 	for _, e := range s.entries[from-s.base : to-s.base] {
 		b = binary.LittleEndian.AppendUint64(b, e.hash)
 		b = binary.AppendVarint(b, int64(e.at-prev.at))
-		if positions {
-			b = binary.AppendUvarint(b, e.offset-prev.offset)
-		}
+		b = binary.AppendUvarint(b, e.offset-prev.offset)
 		prev = e
+	}
+	return b
+}
+
+// appendMessages appends all messages without their offsets, which depend on
+// the number of partitions.
+func (s *Seen) appendMessages(b []byte) []byte {
+	for _, e := range s.entries {
+		b = binary.LittleEndian.AppendUint64(b, e.hash)
+		b = binary.AppendVarint(b, int64(e.at))
 	}
 	return b
 }

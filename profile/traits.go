@@ -54,7 +54,7 @@ type Traits []Trait
 func (ts Traits) find(path []byte) (int, bool) {
 	lo, hi := 0, len(ts)
 	for lo < hi {
-		mid := int(uint(lo+hi) >> 1) //nolint:gosec // the sum of two slice indexes
+		mid := int(uint(lo+hi) >> 1)
 		if ts[mid].Path < string(path) {
 			lo = mid + 1
 		} else {
@@ -219,7 +219,7 @@ func (ts Traits) lookup(path string) (any, bool) {
 		}
 	}
 	var v any = some.Map()
-	for _, name := range strings.Split(path, ".") {
+	for name := range strings.SplitSeq(path, ".") {
 		m, ok := v.(map[string]any)
 		if !ok {
 			return nil, false

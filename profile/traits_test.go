@@ -64,7 +64,7 @@ func TestTraitsGet(t *testing.T) {
 		path := rapid.StringMatching(`[ab](\.[ab]){0,2}`).Draw(t, "path")
 		var want any = ts.Map()
 		ok := true
-		for _, name := range strings.Split(path, ".") {
+		for name := range strings.SplitSeq(path, ".") {
 			var m map[string]any
 			if m, ok = want.(map[string]any); !ok {
 				break

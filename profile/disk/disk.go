@@ -275,7 +275,7 @@ func decodePositions(b []byte) (journal string, applied []uint64, ok bool) {
 // logger passes on what Pebble says.
 type logger struct{ log *slog.Logger }
 
-func (l logger) Infof(string, ...any) {}
+func (logger) Infof(string, ...any) {}
 
 func (l logger) Errorf(format string, args ...any) {
 	if l.log != nil {

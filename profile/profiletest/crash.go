@@ -22,9 +22,7 @@ const crashDir = "ATTUNE_PROFILETEST_CRASH_DIR"
 func Crash(t *testing.T, open Open, rounds int) {
 	t.Helper()
 	if dir := os.Getenv(crashDir); dir != "" {
-		if err := commitForEver(os.Stdout, open, dir); err != nil {
-			t.Fatal(err)
-		}
+		t.Fatal(commitForEver(os.Stdout, open, dir))
 	}
 	dir := t.TempDir()
 	for round := range rounds {
@@ -79,7 +77,8 @@ func killOnce(t *testing.T, dir string, lines int) (synced uint64) {
 const crashKeys = 50
 
 // commitForEver commits the numbers that follow the store's, each as the value
-// of every key and as the position, and says every fifth, which is synced.
+// of every key and as the position, and says every fifth, which is synced. It
+// returns an error, or not at all.
 func commitForEver(out io.Writer, open Open, dir string) error {
 	s, err := open(dir)
 	if err != nil {

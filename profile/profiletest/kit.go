@@ -83,6 +83,7 @@ func wantNone(t *testing.T, s profile.Store, key string) {
 }
 
 func (k kit) absent(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	wantNone(t, s, "x")
 	wantNone(t, s, "")
@@ -93,6 +94,7 @@ func (k kit) absent(t *testing.T) {
 }
 
 func (k kit) put(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	long := string(bytes.Repeat([]byte("v"), 1<<20))
 	commit(t, s, func(b *profile.Batch) {
@@ -116,6 +118,7 @@ func (k kit) put(t *testing.T) {
 }
 
 func (k kit) drop(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	commit(t, s, func(b *profile.Batch) {
 		b.Put([]byte("a"), []byte("1"))
@@ -130,6 +133,7 @@ func (k kit) drop(t *testing.T) {
 }
 
 func (k kit) batch(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	var b profile.Batch
 	key, value := []byte("a"), []byte("1")
@@ -168,6 +172,7 @@ func scan(t *testing.T, s profile.Store, prefix string) []string {
 }
 
 func (k kit) scan(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	commit(t, s, func(b *profile.Batch) {
 		for _, key := range []string{"b", "a\xff\xff", "a", "a\x00", "ab", "a\xff\xffb", "b\xff"} {
@@ -201,6 +206,7 @@ func (k kit) scan(t *testing.T) {
 
 // snapshot: a scan sees whole commits, while another goroutine commits.
 func (k kit) snapshot(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	set := func(n int) error {
 		var b profile.Batch
@@ -233,25 +239,27 @@ func (k kit) snapshot(t *testing.T) {
 	wg.Wait()
 }
 
-func wantPositions(t *testing.T, s profile.Store, journal string, applied []uint64) {
+func wantPositions(t *testing.T, s profile.Store, applied ...uint64) {
 	t.Helper()
 	j, a, err := s.Positions(t.Context())
-	if j != journal || !slices.Equal(a, applied) || err != nil {
-		t.Errorf("positions: got %q %v %v, want %q %v", j, a, err, journal, applied)
+	if j != "j1" || !slices.Equal(a, applied) || err != nil {
+		t.Errorf("positions: got %q %v %v, want j1 %v", j, a, err, applied)
 	}
 }
 
 func (k kit) positions(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	commit(t, s, func(b *profile.Batch) { b.Journal, b.Applied = "j1", []uint64{0, 7, 1 << 40} })
-	wantPositions(t, s, "j1", []uint64{0, 7, 1 << 40})
+	wantPositions(t, s, 0, 7, 1<<40)
 	commit(t, s, func(b *profile.Batch) { b.Put([]byte("a"), nil) })
-	wantPositions(t, s, "j1", []uint64{0, 7, 1 << 40})
+	wantPositions(t, s, 0, 7, 1<<40)
 	commit(t, s, func(b *profile.Batch) { b.Journal, b.Applied, b.Sync = "j1", []uint64{1, 8, 1 << 41}, true })
-	wantPositions(t, s, "j1", []uint64{1, 8, 1 << 41})
+	wantPositions(t, s, 1, 8, 1<<41)
 }
 
 func (k kit) reopen(t *testing.T) {
+	t.Helper()
 	dir := t.TempDir()
 	s := k.store(t, dir)
 	commit(t, s, func(b *profile.Batch) {
@@ -263,10 +271,11 @@ func (k kit) reopen(t *testing.T) {
 	}
 	s = k.store(t, dir)
 	want(t, s, "a", "1")
-	wantPositions(t, s, "j1", []uint64{3})
+	wantPositions(t, s, 3)
 }
 
 func (k kit) closed(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -287,6 +296,7 @@ func (k kit) closed(t *testing.T) {
 }
 
 func (k kit) context(t *testing.T) {
+	t.Helper()
 	s := k.store(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

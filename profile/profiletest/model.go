@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"testing"
 
@@ -16,12 +15,9 @@ import (
 
 // model: a store does what a map does, also when it is closed and opened.
 func (k kit) model(t *testing.T) {
+	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "model")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		m := &machine{open: k.open, dir: dir, state: map[string]string{}}
+		m := &machine{open: k.open, dir: t.TempDir(), state: map[string]string{}}
 		m.reopen(rt)
 		defer func() { _ = m.store.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
