@@ -215,6 +215,10 @@ func TestFaultsHoldNoSecret(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("got %v, want faults that do not repeat a key", err)
 	}
+	_, err = Load([]byte("keys: {server_secrets: [123456], visitor_secret: 1.5}\n"), environment, nil)
+	if err == nil || strings.Contains(err.Error(), "123456") || strings.Contains(err.Error(), "1.5") {
+		t.Errorf("got %v, want faults that do not repeat a key", err)
+	}
 }
 
 func TestDiff(t *testing.T) {

@@ -148,8 +148,6 @@ func TestCandidateCondition(t *testing.T) {
 			_, err := p.Eval(world())
 			t.Errorf("%s: got %v, want %v (%v)", expr, got, want, err)
 		}
-		if got := p.Match(&Input{}); got && want {
-			t.Logf("%s is true of nobody and nothing", expr)
-		}
+		p.Match(&Input{}) // nobody and nothing: whatever it is, it is no panic
 	}
 }

@@ -39,15 +39,15 @@ func (p person) NextChange(now attune.Millis) attune.Millis {
 	return next
 }
 
-func compile(t testing.TB, defs []Definition, moving ...string) (*Set, error) {
-	t.Helper()
+func compile(tb testing.TB, defs []Definition, moving ...string) (*Set, error) {
+	tb.Helper()
 	names := rule.Names{Segments: []string{}}
 	for _, d := range defs {
 		names.Segments = append(names.Segments, d.Name)
 	}
 	env, err := rule.New(names)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return Compile(defs, env, moving)
 }
@@ -122,8 +122,11 @@ func TestFaults(t *testing.T) {
 		}, `segments[0].when: segments name each other in a circle: a → b → c → a: invalid`},
 		{"itself", []Definition{{Name: "a", When: `"a" in segments`}}, `segments[0].when: segments name each other in a circle: a → a: invalid`},
 		{"twice", []Definition{{Name: "a", When: `true`}, {Name: "a", When: `true`}}, `segments[1].name: segment "a" is there twice, also as segments[0]: invalid`},
-		{"names", []Definition{{When: `true`}, {Name: "a b", When: `true`}, {Name: strings.Repeat("a", 101), When: `true`}},
-			"segments[0].name: a segment has to have a name: invalid\nsegments[1].name: name \"a b\": want letters, digits, - and _: invalid\nsegments[2].name: a name has at most 100 bytes: invalid"},
+		{
+			"names",
+			[]Definition{{When: `true`}, {Name: "a b", When: `true`}, {Name: strings.Repeat("a", 101), When: `true`}},
+			"segments[0].name: a segment has to have a name: invalid\nsegments[1].name: name \"a b\": want letters, digits, - and _: invalid\nsegments[2].name: a name has at most 100 bytes: invalid",
+		},
 		{"misspelt", []Definition{{Name: "vip", When: `true`}, {Name: "b", When: `"vpi" in segments`}}, `segments[1].when: 1:1: unknown segment "vpi"; did you mean "vip"?`},
 		{"all of them", []Definition{{Name: "a", When: `size(segments) > 1`}}, `segments[0].when: a segment names other segments one by one, as in "vip" in segments: invalid`},
 		{"context", []Definition{{Name: "a", When: `context.x == 1`}}, `segments[0].when: 1:1: "context" is not known in a condition on segments; there are traits, features, segments, now`},
