@@ -297,7 +297,7 @@ func (s *Items) Load(key, value []byte) error {
 	}
 	var d [2]decayed
 	for i := range d {
-		d[i] = decayed{mantissa: max(r.varint(), 0), tile: int32(r.varint())} //nolint:gosec // an int32 was written
+		d[i] = decayed{mantissa: max(r.varint(), 0), tile: r.tile()}
 	}
 	if err := r.done("item statistics row"); err != nil {
 		return err

@@ -277,7 +277,7 @@ func (p *Pairs) rank(h *hood, support int64, n int, m Measure) []Scored {
 		// A set that is being counted may have reached the pair and not yet
 		// the supports.
 		c := float64(count)
-		b := max(float64(p.items.seen(k-1).support.Load()), c)
+		b := max(float64(p.Support(k-1)), c)
 		score := c / (max(a, c) + b - c)
 		if m == Lift {
 			score = sets * c / (max(a, c) * b)

@@ -266,6 +266,22 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+func TestDamagedRowsDoNotPanic(t *testing.T) {
+	p := NewPairs(PairsOptions{}) // the row of item 1 came, that of its neighbour is lost
+	row := []byte{1, 2, 0, 0x90, 0xa1, 0x0f, 3}
+	if err := p.Load([]byte{'n', 0, 0, 0, 1}, row); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Neighbours(1, 5, Jaccard, nil); len(got) != 1 {
+		t.Errorf("got %v, want the one neighbour", got)
+	}
+	it := NewItems(ItemsOptions{})
+	row = append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 2}, 0xff, 0xff, 0xff, 0xff, 0x0f, 2, 0) // a tile before the epoch
+	if err := it.Load([]byte{'c', 0, 0, 0, 1}, row); !errors.Is(err, attune.ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+}
+
 func BenchmarkPairsAddSet(b *testing.B) {
 	sets, _ := invoices(b)
 	p := NewPairs(PairsOptions{})

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/attune-io/attune"
 )
@@ -61,6 +62,16 @@ func (r *rowReader) varint() int64 {
 func (r *rowReader) item() int32 {
 	v := r.uvarint()
 	if v >= maxItems {
+		r.bad = true
+		return 0
+	}
+	return int32(v)
+}
+
+// tile reads the number of a half-life.
+func (r *rowReader) tile() int32 {
+	v := r.varint()
+	if v < 0 || v > math.MaxInt32/2 {
 		r.bad = true
 		return 0
 	}
