@@ -29,7 +29,7 @@ func thingOf(word string) string {
 	switch strings.TrimSuffix(word, "S") {
 	case "BAG", "SHOPPER", "PURSE", "WALLET", "LUGGAGE", "TOTE", "RUCKSACK":
 		return "bag"
-	case "MUG", "CUP", "TEACUP", "BEAKER", "COFFEE":
+	case "MUG", "CUP", "TEACUP", "SAUCER", "BEAKER", "COFFEE":
 		return "mug"
 	case "TEAPOT", "TEA", "KETTLE", "JUG":
 		return "teapot"
@@ -77,7 +77,7 @@ func thingOf(word string) string {
 
 func otherThing(word string) string {
 	switch strings.TrimSuffix(word, "S") {
-	case "PLATE", "SAUCER", "TRAY", "COASTER":
+	case "PLATE", "TRAY", "COASTER":
 		return "plate"
 	case "BOWL", "DISH", "MOULD", "PAN":
 		return "bowl"

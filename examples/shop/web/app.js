@@ -262,6 +262,7 @@ function show() {
 
 function go(url, draw = show) {
   history.pushState(null, "", url);
+  $("toast").classList.remove("on");
   scrollTo(0, 0);
   if (draw !== show) { turn++; rails.forEach((r) => r.stop()); rails = []; }
   draw();

@@ -2,7 +2,8 @@
 // visitor for, what it decided and why, and how long that took.
 import { base, calm, cover, h, nameOf, productURL } from "./view.js";
 
-const KEPT = 40, ms = (v) => (v < 10 ? v.toFixed(1) : Math.round(v)) + " ms";
+const KEPT = 40, PICTURED = [["recent_five_purchases", 5], ["last_viewed", 8]], SHOWN = 6;
+const ms = (v) => (v < 10 ? v.toFixed(1) : Math.round(v)) + " ms";
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const svg = (tag, attrs) => {
   const el = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -120,7 +121,7 @@ export class Drawer {
     const a = this.last.placements[this.tab], top = Math.max(...a.items.map((i) => i.score), 1e-9);
     this.answer.replaceChildren(
       h("div", { class: "tabs", role: "group", "aria-label": "Placements" }, places.map(([p]) => h("button", { type: "button", "aria-pressed": String(p === this.tab), onclick: () => { this.tab = p; this.drawAnswer(); } }, p))),
-      h("p", { class: "facts" }, ["model " + (a.model || "–"), a.fallback ? "fallback " + a.fallback : "no fallback", "profile v" + (this.last.profile_version ?? "–"), this.last.stale ? "stale" : "fresh"].map((t) => h("code", {}, t))),
+      h("p", { class: "facts" }, [a.model || "no model", a.fallback ? "fallback " + a.fallback : "no fallback", "v" + (this.last.profile_version ?? "–"), this.last.stale ? "stale" : "fresh"].map((t) => h("code", {}, t))),
       h("ol", { class: "items" }, a.items.slice(0, 6).map((item) => {
         const bar = h("i", { "aria-hidden": "true" });
         bar.style.width = Math.max(2, (item.score / top) * 100) + "%";
@@ -138,26 +139,39 @@ export class Drawer {
       const r = await fetch(base + "api/me?" + query).catch(() => undefined);
       this.profile = r?.ok ? await r.json().catch(() => undefined) : undefined;
       this.drawPerson();
+      if (await this.learn()) this.drawPerson();
     }, 60);
+  }
+
+  // learn asks for the items of the pictured lists that no decision told of.
+  async learn() {
+    const f = this.profile?.features ?? {}, asked = (this.asked ??= new Set());
+    const ids = PICTURED.flatMap(([name, most]) => (Array.isArray(f[name]) ? f[name].slice(0, most) : [])).map(String).filter((id) => !this.known.has(id) && !asked.has(id));
+    await Promise.all(ids.map(async (id) => {
+      asked.add(id);
+      const r = await fetch(base + "api/item/" + encodeURIComponent(id)).catch(() => undefined);
+      if (r?.ok) this.known.set(id, await r.json());
+    }));
+    return ids.length > 0;
   }
 
   drawPerson() {
     const p = this.profile ?? {}, f = p.features ?? {};
-    const known = ["recent_five_purchases", "last_viewed", "category_affinity"];
+    const known = [...PICTURED.map(([name]) => name), "category_affinity"];
     const rest = Object.entries(f).filter(([k, v]) => !known.includes(k) && v != null && v !== "" && !(Array.isArray(v) && !v.length));
     this.person.replaceChildren(
       h("p", { class: "facts" }, [this.attune.userId() ? "user " + this.attune.userId() : "not logged in", "device " + this.attune.anonymousId().slice(0, 8) + "…", p.version != null && "v" + p.version].filter(Boolean).map((t) => h("code", {}, t))),
       !this.profile ? h("p", { class: "none" }, "No profile to see yet.") : "",
-      ...known.slice(0, 2).map((name) => this.thumbs(name, f[name])),
+      ...PICTURED.map(([name, most]) => this.thumbs(name, f[name], most)),
       this.affinity(f.category_affinity),
       ...[["traits", Object.entries(p.traits ?? {})], ["features", rest]].map(([name, list]) => (list.length ? h("dl", { "data-group": name }, list.flatMap(([k, v]) => [h("dt", {}, k), h("dd", { "data-name": k }, text(v))])) : "")),
       p.segments?.length ? h("p", { class: "facts" }, p.segments.map((s) => h("code", {}, "segment " + (s.name ?? s)))) : "");
   }
 
-  thumbs(name, ids) {
+  thumbs(name, ids, most) {
     const list = Array.isArray(ids) ? ids : [];
     return h("div", { class: "thumbs", "data-feature": name, "data-ids": list.join(" ") }, h("code", {}, name),
-      h("div", {}, list.length ? list.slice(0, name === "last_viewed" ? 8 : 5).map((id) => {
+      h("div", {}, list.length ? list.slice(0, most).map((id) => {
         const item = this.known.get(String(id)) ?? { id: String(id) };
         return h("a", { href: productURL(item.id), title: nameOf(item), "aria-label": nameOf(item) }, cover(item));
       }) : h("span", { class: "none" }, "none yet")));
@@ -176,7 +190,8 @@ export class Drawer {
 }
 
 function text(v) {
-  if (Array.isArray(v)) return v.map(text).join(", ");
+  if (Array.isArray(v)) return v.slice(0, SHOWN).map(text).join(", ") + (v.length > SHOWN ? " and " + (v.length - SHOWN) + " more" : "");
+  if (/^\d{4}-\d\d-\d\dT/.test(v)) return new Date(v).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
   if (v && typeof v === "object") return JSON.stringify(v);
   return typeof v === "number" && !Number.isInteger(v) ? v.toFixed(2) : String(v);
 }

@@ -17,7 +17,7 @@ test("the module version is the package's", () => {
 
 const { browser, missing } = await startBrowser();
 
-describe("in Chromium", { skip: missing, timeout: 60000 }, () => {
+describe("in Chromium", { skip: missing, timeout: 300000 }, () => {
   let site, context, page;
   after(() => browser?.close());
   beforeEach(async () => {
