@@ -70,7 +70,9 @@ func newWorld(tb testing.TB) *world {
 	w.journal = j
 	keys, err := collect.NewKeys(nil, []string{"secret"})
 	check(tb, err)
-	w.collector, err = collect.New(collect.Options{Journal: j, Keys: keys, Now: func() attune.Millis { return w.now }})
+	w.collector, err = collect.New(collect.Options{
+		Journal: j, Keys: keys, Items: attributes{cat}, Now: func() attune.Millis { return w.now },
+	})
 	check(tb, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -80,6 +82,18 @@ func newWorld(tb testing.TB) *world {
 		check(tb, <-done)
 	})
 	return w
+}
+
+// attributes lets a catalog be collect's Items.
+type attributes struct{ c *catalog.Catalog }
+
+func (a attributes) Attributes(id string) (category, brand string, ok bool) {
+	n, ok := a.c.Number(id)
+	if !ok {
+		return "", "", false
+	}
+	v := a.c.View()
+	return a.c.WordOf(v.Category(n)), a.c.WordOf(v.Brand(n)), true
 }
 
 func check(tb testing.TB, err error) {
