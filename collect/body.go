@@ -28,8 +28,8 @@ func (r *refusal) Error() string { return r.text }
 
 const errJSON = "invalid json"
 
-// firstChunk is what a body's buffer starts with; it doubles from there, so
-// that a slow sender holds no more than it has sent.
+// firstChunk is what a body's buffer starts with; it grows fourfold from there,
+// so that a slow sender holds little more than it has sent.
 const firstChunk = 4 << 10
 
 // readBody reads a request's body, inflated, and checks the limit while it
@@ -55,7 +55,7 @@ func (c *Collector) readBody(r *http.Request, held *heldBytes) ([]byte, error) {
 	if !zipped && r.ContentLength > 0 && r.ContentLength < 2*firstChunk {
 		hint = int(r.ContentLength) + 1 // one more, so that the end is seen without growing
 	}
-	body, err := c.readAll(r.Body, hint, held)
+	body, err := c.readAll(r.Body, hint, r.ContentLength+1, held)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (c *Collector) inflate(zipped []byte, held *heldBytes) ([]byte, error) {
 	if err := z.Reset(bytes.NewReader(zipped)); err != nil {
 		return nil, corrupt(err)
 	}
-	body, err := c.readAll(z, max(4*len(zipped), firstChunk), held)
+	body, err := c.readAll(z, max(4*len(zipped), firstChunk), 0, held)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused) && refused.status != http.StatusBadRequest:
@@ -89,8 +89,9 @@ func (c *Collector) inflate(zipped []byte, held *heldBytes) ([]byte, error) {
 	return body, nil
 }
 
-// readAll reads r to its end, at most Limits.RequestBytes.
-func (c *Collector) readAll(r io.Reader, hint int, held *heldBytes) ([]byte, error) {
+// readAll reads r to its end, at most Limits.RequestBytes. It begins with hint
+// bytes of memory; expected is what will be needed in the end, 0 when unknown.
+func (c *Collector) readAll(r io.Reader, hint int, expected int64, held *heldBytes) ([]byte, error) {
 	limit := c.o.Limits.RequestBytes
 	size := min(int64(hint), limit+1)
 	if !held.take(size) {
@@ -110,7 +111,10 @@ func (c *Collector) readAll(r io.Reader, hint int, held *heldBytes) ([]byte, err
 			return nil, &refusal{status: http.StatusBadRequest, text: "read body: " + err.Error()}
 		}
 		if len(b) == cap(b) {
-			grown := min(2*int64(cap(b)), limit+1)
+			grown := min(4*int64(cap(b)), limit+1)
+			if grown > expected && expected > int64(cap(b)) {
+				grown = expected
+			}
 			if !held.take(grown - int64(cap(b))) {
 				return nil, c.full()
 			}
