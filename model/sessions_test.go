@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -395,6 +396,45 @@ func TestSessionsOwnSessionAndCurrentItem(t *testing.T) {
 		if got := items(c.q); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+func TestSessionsManyReadersAndWriters(t *testing.T) {
+	s := NewSessions(SessionsOptions{MaxSessions: 50, Postings: 20, MaxItems: 6})
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Go(func() {
+			for i := range 2000 {
+				s.Click(uint64(w*100+i%40), int32(i*7%30), attune.Millis(i)*1000)
+			}
+		})
+		wg.Go(func() {
+			var scratch Scratch
+			var dst []Scored
+			for i := range 2000 {
+				dst = s.Query(&Query{Items: []int32{int32(i % 30), int32(i % 7)}, N: 5}, &scratch, dst[:0])
+				if len(dst) > 5 {
+					t.Errorf("%d items, want at most 5", len(dst))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := s.Len(); got > 50 {
+		t.Errorf("%d sessions, want at most 50", got)
+	}
+}
+
+func TestSessionsQueryDoesNotAllocate(t *testing.T) {
+	s := NewSessions(SessionsOptions{})
+	for i := range 200 {
+		s.Click(uint64(i/4), int32(i*7%30), attune.Millis(i)*1000)
+	}
+	var scratch Scratch
+	q := &Query{Items: []int32{1, 8, 15}}
+	dst := s.Query(q, &scratch, nil)
+	if got := testing.AllocsPerRun(100, func() { dst = s.Query(q, &scratch, dst[:0]) }); got != 0 || len(dst) == 0 {
+		t.Errorf("%g allocations for %d items, want none", got, len(dst))
 	}
 }
 
