@@ -425,6 +425,29 @@ func TestSessionsManyReadersAndWriters(t *testing.T) {
 	}
 }
 
+func TestJoinSaysWhatTheSessionHad(t *testing.T) {
+	s := NewSessions(SessionsOptions{MaxItems: 3})
+	for i, x := range []struct {
+		item   int32
+		at     attune.Millis
+		before []int32
+		fresh  bool
+	}{
+		{5, 1, nil, true},
+		{6, 2, []int32{5}, true},
+		{5, 3, []int32{5, 6}, false},
+		{7, 4, []int32{5, 6}, true},
+		{8, 5, nil, false},        // past the bound: not counted
+		{8, 4_000_000, nil, true}, // another session
+		{-1, 4_000_001, nil, false},
+	} {
+		before, fresh := s.Join(1, x.item, x.at, []int32{})
+		if !slices.Equal(before, x.before) || fresh != x.fresh {
+			t.Errorf("click %d: before %v, fresh %t, want %v, %t", i, before, fresh, x.before, x.fresh)
+		}
+	}
+}
+
 func TestSessionsQueryDoesNotAllocate(t *testing.T) {
 	s := NewSessions(SessionsOptions{})
 	for i := range 200 {
