@@ -166,11 +166,16 @@ type failing struct {
 	memory
 
 	down bool
+	// reading is called before each read; nil is not.
+	reading func(key string)
 }
 
 func (f *failing) Get(ctx context.Context, key []byte) ([]byte, error) {
 	if f.down {
 		return nil, attune.ErrBusy
+	}
+	if f.reading != nil {
+		f.reading(string(key))
 	}
 	return f.memory.Get(ctx, key)
 }
@@ -203,4 +208,33 @@ func TestStoreFails(t *testing.T) {
 	if _, err := profile.NewPeople(parts, 0).User(t.Context(), "u1"); !errors.Is(err, attune.ErrCorrupt) {
 		t.Errorf("a corrupt part: got %v, want %v", err, attune.ErrCorrupt)
 	}
+}
+
+// TestLinkDuringMerge: a link that comes while its person is being merged is
+// seen by the next read, although every part stands where it stood then.
+func TestLinkDuringMerge(t *testing.T) {
+	store := &failing{memory: memory{disk: newPlatter()}}
+	w := newWorld(t, 3, store)
+	w.event(t, w.view("d9", 1)) // not linked yet
+	checkpoint(t, w, store)
+	w.parts = profile.NewParts(profile.PartsOptions{Folder: w.folder, Store: store})
+	pp := profile.NewPeople(w.parts, 0)
+	store.reading = func(key string) {
+		if key == string(profile.PartKey("", "a:d0")) {
+			store.reading = nil
+			w.note(t, attune.KindLink, `{"anonymous_id":"d9"}`)
+		}
+	}
+	first, err := pp.User(t.Context(), "u1")
+	if err != nil || store.reading != nil {
+		t.Fatal("the link did not come while merging", err)
+	}
+	second, err := pp.User(t.Context(), "u1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := second.State.Events, first.State.Events+1; got != want {
+		t.Errorf("after the link: got %d events, want %d", got, want)
+	}
+	forward(t, first, second)
 }

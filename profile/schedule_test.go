@@ -202,7 +202,7 @@ func (e *engine) start() {
 	copy(e.applied, applied)
 	// So little memory that parts and persons come and go.
 	e.parts = profile.NewParts(profile.PartsOptions{Folder: e.folder, Store: e.store, MemoryBytes: 64_000})
-	e.people = profile.NewPeople(e.parts, 64_000)
+	e.people = profile.NewPeople(e.parts, 256_000)
 	e.newest = map[string]*profile.Person{}
 }
 
@@ -231,10 +231,18 @@ func (e *engine) done() bool {
 	return true
 }
 
-// crowd reads so many strangers that whatever can leave memory leaves it.
+// crowd reads so many strangers that whatever can leave memory leaves it:
+// persons and parts, or parts alone.
 func (e *engine) crowd() {
+	alone := rapid.Bool().Draw(e.t, "parts")
 	for i := range 400 {
-		if _, err := e.people.Device(e.t.Context(), fmt.Sprintf("stranger%d", i)); err != nil {
+		var err error
+		if alone {
+			err = e.parts.View(e.t.Context(), fmt.Sprintf("a:stranger%d", i), func(*profile.Part) {})
+		} else {
+			_, err = e.people.Device(e.t.Context(), fmt.Sprintf("stranger%d", i))
+		}
+		if err != nil {
 			e.t.Fatal(err)
 		}
 	}
