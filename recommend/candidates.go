@@ -20,21 +20,22 @@ const (
 // seedDecay is the weight of a seed relative to the one before it.
 const seedDecay = 0.8
 
-// generate asks every generator, and reports whether the time ran out.
-func (s *scratch) generate() (expired bool) {
+// generate asks every generator. When the time runs out, s.late says so and
+// the rest are not asked.
+func (s *scratch) generate() {
 	for i := range s.plan.gens {
 		g := &s.plan.gens[i]
 		if s.expired() {
 			s.trace.skipped(g, "the deadline passed")
-			expired = true
+			s.late = true
 			continue
 		}
 		start := s.micros()
 		skipped := s.run(g)
-		s.blend(g, int16(i)) //nolint:gosec // maxGenerators
+		s.blend(g, int16(i))
 		s.trace.generator(s, g, skipped, s.micros()-start)
 	}
-	return expired || s.expired()
+	s.late = s.late || s.expired()
 }
 
 // run fills s.one with what g gives, and says why when it has nothing to go

@@ -104,7 +104,7 @@ func New(w World, placements []Placement) (*Engine, error) {
 
 // prefix puts path before every error joined in err.
 func prefix(path string, err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the joined one itself
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{fmt.Errorf("%s%w", path, err)}
 	}
@@ -295,13 +295,13 @@ func (e *Engine) Decide(q *Query) *attune.Answer {
 	}
 	s := e.begin(p, q)
 	defer e.end(s)
-	expired := s.generate()
-	if !expired {
+	s.generate()
+	if !s.late {
 		s.score()
 		s.trace.snapshot(s)
 		s.take()
 	}
-	return s.finish(expired)
+	return s.finish()
 }
 
 func (e *Engine) begin(p *plan, q *Query) *scratch {

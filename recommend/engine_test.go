@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -320,7 +321,7 @@ func TestSameInputSameAnswer(t *testing.T) {
 func big(tb testing.TB) *world {
 	tb.Helper()
 	w := newWorld(tb)
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's world
+	r := rand.New(rand.NewPCG(1, 2))
 	var items []attune.Item
 	for i := range 10_000 {
 		items = append(items, item(fmt.Sprintf("i%d", i), fmt.Sprintf("Thing %d", i), fmt.Sprintf("c%d", i%100), "price", float64(i%50)))
@@ -359,7 +360,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				e.Decide(&recommend.Query{Placement: name, Person: people[i%len(people)], Now: w.now, Item: "i" + fmt.Sprint(i%10_000)})
+				e.Decide(&recommend.Query{Placement: name, Person: people[i%len(people)], Now: w.now, Item: "i" + strconv.Itoa(i%10_000)})
 			}
 		})
 	}

@@ -7,15 +7,15 @@ import (
 )
 
 // finish fills what is missing and says why everything is there.
-func (s *scratch) finish(expired bool) *attune.Answer {
-	if expired {
+func (s *scratch) finish() *attune.Answer {
+	if s.late {
 		// Part of the generators answered: their items would look like a
 		// choice. The chain answers instead, and says so.
 		s.taken = s.taken[:0]
 	}
 	fallback := ""
 	if len(s.taken) < s.limit {
-		fallback = s.fill(expired)
+		fallback = s.fill()
 	}
 	a := s.answer()
 	a.Fallback = fallback

@@ -7,7 +7,7 @@ import (
 // fill puts items of the fallback chain behind those that were taken until
 // there are enough, and returns the step that answers when the placement's own
 // generators did not: its name, or None when the chain is empty too.
-func (s *scratch) fill(expired bool) (fallback string) {
+func (s *scratch) fill() (fallback string) {
 	own := len(s.taken)
 	if s.restricted && len(s.q.Items) > 0 {
 		return s.fillGiven(own)
@@ -23,7 +23,7 @@ func (s *scratch) fill(expired bool) (fallback string) {
 		}
 		g := &s.plan.fallback[i]
 		before := len(s.taken)
-		s.step(g, int16(-1-i)) //nolint:gosec // a chain is short
+		s.step(g, int16(-1-i))
 		if named == "" && len(s.taken) > before {
 			named = g.kind
 		}
@@ -31,7 +31,7 @@ func (s *scratch) fill(expired bool) (fallback string) {
 	switch {
 	case len(s.taken) == 0:
 		return None
-	case own == 0 || expired:
+	case own == 0 || s.late:
 		return named
 	default:
 		return ""

@@ -120,7 +120,7 @@ func (b *itemSet) refresh() {
 		}
 	} else {
 		for n := range view.Len() {
-			b.evaluate(int32(n)) //nolint:gosec // item numbers are int32
+			b.evaluate(int32(n))
 		}
 	}
 	b.version.Store(version)
@@ -147,7 +147,7 @@ func (b *itemSet) evaluate(n int32) {
 		return
 	}
 	b.item.n = n
-	bit := uint64(1) << (uint(n) & 63) //nolint:gosec // below 64
+	bit := uint64(1) << (uint(n) & 63)
 	if b.program.Match(&b.input) {
 		atomic.StoreUint64(&words[i], words[i]|bit)
 	} else {

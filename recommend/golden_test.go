@@ -69,6 +69,7 @@ func TestGolden(t *testing.T) {
 }
 
 func (g *golden) run(t *testing.T) string {
+	t.Helper()
 	w := newWorld(t)
 	for _, it := range g.Items {
 		w.put(t, attune.Item{ID: it.ID, Attributes: it.Attributes})

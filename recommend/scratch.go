@@ -44,6 +44,7 @@ type request struct {
 	restricted bool  // only given items may be shown
 	refused    bool  // the person's part of the filter does not hold
 	bound      bool  // the rules' input has the person
+	late       bool  // the deadline passed
 	given      []int32
 	allowed    table // given items → their place
 	skip       table // excluded items → reason
@@ -71,7 +72,6 @@ type buffers struct {
 	scored   []model.Scored
 	weights  []feature.Weighted
 	tastes   []taste
-	segment  []string
 	knn      model.Scratch
 	knnQuery model.Query
 	input    rule.Input
@@ -89,7 +89,7 @@ type taste struct {
 func (s *scratch) prepare() {
 	s.list, s.taken, s.caps, s.given = s.list[:0], s.taken[:0], s.caps[:0], s.given[:0]
 	s.index.reset()
-	s.restricted, s.refused, s.bound = false, false, false
+	s.restricted, s.refused, s.bound, s.late = false, false, false, false
 	s.current = -1
 	if s.q.Item != "" {
 		if n, ok := s.engine.world.Catalog.Number(s.q.Item); ok {
@@ -129,7 +129,7 @@ func (s *scratch) restrict() {
 	}
 	s.allowed.reset()
 	for i, n := range s.given {
-		s.allowed.add(n, int32(i)) //nolint:gosec // a thousand at most
+		s.allowed.add(n, int32(i))
 	}
 }
 

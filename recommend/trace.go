@@ -138,7 +138,7 @@ func (t *trace) explanation(s *scratch) *attune.Explanation {
 	}
 	for r, n := range t.dropped {
 		if n > 0 {
-			e.Filtered[reasonName(int32(r))] = n //nolint:gosec // a handful
+			e.Filtered[reasonName(int32(r))] = n
 		}
 	}
 	return e

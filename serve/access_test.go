@@ -25,11 +25,11 @@ func TestMatrix(t *testing.T) {
 		{"none", []credential{none}, func(n serve.Need) bool { return n == serve.Open }, 401},
 		{"wrong", []credential{func(r *http.Request) { r.SetBasicAuth("wrong", "") }}, func(n serve.Need) bool { return n == serve.Open }, 401},
 		{"user token without a key", []credential{header("X-Attune-User", w.userToken("u1"))}, func(n serve.Need) bool { return n == serve.Open }, 401},
-		{"visitor token without a key", []credential{header("X-Attune-Visitor", w.visitorToken(device))}, func(n serve.Need) bool { return n == serve.Open }, 401},
+		{"visitor token without a key", []credential{header("X-Attune-Visitor", w.visitorToken())}, func(n serve.Need) bool { return n == serve.Open }, 401},
 		{"secret in the address", []credential{func(r *http.Request) { r.URL.RawQuery = "writeKey=" + secretKey }}, func(n serve.Need) bool { return n == serve.Open }, 401},
 		{"secret as write key", []credential{header("X-Write-Key", secretKey)}, func(n serve.Need) bool { return n == serve.Open }, 401},
 		{"browser", []credential{browser}, func(n serve.Need) bool { return n <= serve.AnyKey }, 403},
-		{"visitor", []credential{browser, header("X-Attune-Visitor", w.visitorToken(device))}, func(n serve.Need) bool { return n <= serve.AnyKey }, 403},
+		{"visitor", []credential{browser, header("X-Attune-Visitor", w.visitorToken())}, func(n serve.Need) bool { return n <= serve.AnyKey }, 403},
 		{"another user", []credential{browser, header("X-Attune-User", w.userToken("u2"))}, func(n serve.Need) bool { return n <= serve.AnyKey }, 403},
 		{"forged user", []credential{browser, header("X-Attune-User", w.userToken("u1")+"x")}, func(n serve.Need) bool { return n <= serve.AnyKey }, 403},
 		{"the user", []credential{browser, header("X-Attune-User", w.userToken("u1"))}, func(n serve.Need) bool { return n <= serve.Own }, 403},
@@ -43,7 +43,7 @@ func TestMatrix(t *testing.T) {
 		}
 		for _, c := range callers {
 			body := ""
-			if route.Method == "POST" || route.Method == "PUT" {
+			if route.Method == http.MethodPost || route.Method == http.MethodPut {
 				body = `{"placements":[{"id":"popular"}],"items":["pan"]}`
 			}
 			code, answer, h := w.call(route.Method, path.Replace(route.Path), body, c.creds...)
@@ -78,8 +78,8 @@ func TestWhoReadsWhat(t *testing.T) {
 	w.shop()
 	w.send(w.track("u1", "", "Product Viewed", "pan"), w.track("", device, "Product Viewed", "spade"))
 	const other = "11111111-2222-4333-8444-555555555555"
-	visitor := header("X-Attune-Visitor", w.visitorToken(device))
-	cookie := header("Cookie", "attune_visitor="+w.visitorToken(device))
+	visitor := header("X-Attune-Visitor", w.visitorToken())
+	cookie := header("Cookie", "attune_visitor="+w.visitorToken())
 	for _, tc := range []struct {
 		name   string
 		body   string
@@ -95,7 +95,7 @@ func TestWhoReadsWhat(t *testing.T) {
 		{"visitor by cookie", `{"x":1`, []credential{browser, cookie}, "spade", ""},
 		{"visitor of another device", `{"anonymous_id":"` + other + `"`, []credential{browser, visitor}, "", "another device's"},
 		{"visitor with a user id", `{"user_id":"u1","anonymous_id":"` + device + `"`, []credential{browser, visitor}, "spade", "user_id ignored"},
-		{"forged visitor", `{"x":1`, []credential{browser, header("X-Attune-Visitor", w.visitorToken(device)+"A")}, "", "not one of ours"},
+		{"forged visitor", `{"x":1`, []credential{browser, header("X-Attune-Visitor", w.visitorToken()+"A")}, "", "not one of ours"},
 		{"user token", `{"user_id":"u1"`, []credential{browser, header("X-Attune-User", w.userToken("u1"))}, "pan", ""},
 		{"user token in the body", `{"user_id":"u1","user_token":"` + w.userToken("u1") + `"`, []credential{browser}, "pan", ""},
 		{"user token fills the id", `{"x":1`, []credential{browser, header("X-Attune-User", w.userToken("u1"))}, "pan", ""},

@@ -43,8 +43,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.Limits.MaxBody)); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, fmt.Errorf("the body has more than %d bytes; send less at once: %w", s.o.Limits.MaxBody, err)
 		}
 		return nil, invalid("", "the body ended early: "+err.Error())

@@ -83,7 +83,7 @@ func TestBadRequests(t *testing.T) {
 		{`{"placements":[]} x`, ``, "after the object"},
 		{`{"placements":"x"}`, `placements`, "want an array"},
 		{`{}`, `placements`, "want 1 to 20"},
-		{`{"placements":[{"id":"for-yuo"}]}`, `placements[0].id`, `did you mean \"for-you\"?`},
+		{`{"placements":[{"id":"for-yu"}]}`, `placements[0].id`, `did you mean \"for-you\"?`},
 		{`{"placements":[{"id":"for-you"},{"id":"zzzzzzzzzzz"}]}`, `placements[1].id`, "there are also-bought, cart"},
 		{`{"placements":[{"id":"cart"},{"id":"cart"}]}`, `placements[1].id`, "twice"},
 		{`{"placements":[{"id":"cart","limit":201}]}`, `placements[0].limit`, "0 to 200"},

@@ -59,8 +59,7 @@ func status(err error) (httpStatus int, code string) {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code, name := status(err)
 	message, path := err.Error(), ""
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		message, path = f.message, f.path
 	}
 	h := w.Header()
@@ -89,5 +88,5 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (*Server) write(w http.ResponseWriter, code int, body []byte) {
 	w.Header()["Content-Type"] = []string{"application/json; charset=utf-8"}
 	w.WriteHeader(code)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // JSON whose strings are escaped, under a JSON content type
 }

@@ -142,8 +142,7 @@ func decodeItem(raw []byte) (*attune.Item, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(it); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return nil, invalid(wrong.Field, "want "+jsonName(wrong.Type.Kind().String())+", got a JSON "+wrong.Value)
 		}
 		return nil, invalid("", `want {"id":"…","attributes":{…}}: `+err.Error())

@@ -32,16 +32,16 @@ type message struct {
 func (w *world) stream(t *testing.T, query string, creds ...credential) *sse {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, "GET", w.http.URL+"/v1/stream?"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.http.URL+"/v1/stream?"+query, nil)
 	check(t, err)
 	for _, c := range creds {
 		c(r)
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := http.DefaultClient.Do(r) //nolint:bodyclose // close does
 	check(t, err)
 	s := &sse{t: t, in: bufio.NewReader(res.Body), cancel: cancel, body: res.Body}
 	t.Cleanup(s.close)
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("stream: %d %s", res.StatusCode, res.Header.Get("Content-Type"))
 	}
 	return s
@@ -103,7 +103,7 @@ func TestStreamResumesWithoutARepeat(t *testing.T) {
 	w := newWorld(t, func(o *serve.Options) { o.Limits.Heartbeat = 100 * time.Millisecond })
 	w.shop()
 	w.send(w.track("", device, "Product Viewed", "pan"))
-	visitor := header("X-Attune-Visitor", w.visitorToken(device))
+	visitor := header("X-Attune-Visitor", w.visitorToken())
 	s := w.stream(t, "placement=recently-viewed&placement=cart", browser, visitor)
 	first := s.next()
 	if len(first.decision.Placements) != 2 {
@@ -116,7 +116,7 @@ func TestStreamResumesWithoutARepeat(t *testing.T) {
 	for i, open := range []func() *sse{
 		func() *sse { return w.stream(t, query, browser, visitor, header("Last-Event-ID", last)) },
 		func() *sse {
-			return w.stream(t, query+"&writeKey="+writeKey+"&visitor="+w.visitorToken(device)+"&last_event_id="+last, none)
+			return w.stream(t, query+"&writeKey="+writeKey+"&visitor="+w.visitorToken()+"&last_event_id="+last, none)
 		},
 	} {
 		again := open()

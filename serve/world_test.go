@@ -124,7 +124,7 @@ func newWorld(tb testing.TB, change func(*serve.Options)) *world {
 	check(tb, err)
 	w.engine = engine{built}
 	w.recorder = serve.NewRecorder(j, 0, nil)
-	began := time.Now()
+	began := time.Now() //nolint:forbidigo // a test is an edge
 	w.options = serve.Options{
 		Decider: w.engine, Ingester: ingester{w.collector}, Waiter: w.pipe, People: people,
 		Catalog: w.catalog, Journal: j, Logger: w.recorder, Decisions: w.pipe, Notifier: w.hub,
@@ -168,8 +168,8 @@ func (w *world) userToken(user string) string {
 	return identity.UserToken([]byte("user"), user, attune.Millis(w.now.Load()+3_600_000))
 }
 
-func (w *world) visitorToken(id string) string {
-	return identity.Signer{Secret: []byte("visitor")}.Visitor(id, attune.Millis(w.now.Load()))
+func (w *world) visitorToken() string {
+	return identity.Signer{Secret: []byte("visitor")}.Visitor(device, attune.Millis(w.now.Load()))
 }
 
 // track makes an event: of a user (a server's), or of a device (a browser's).
@@ -245,7 +245,7 @@ func (w *world) call(method, path, body string, creds ...credential) (int, []byt
 	}
 	res, err := http.DefaultClient.Do(r)
 	check(w.tb, err)
-	defer res.Body.Close()
+	defer func() { check(w.tb, res.Body.Close()) }()
 	b, err := io.ReadAll(res.Body)
 	check(w.tb, err)
 	return res.StatusCode, b, res.Header
