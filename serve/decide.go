@@ -51,6 +51,7 @@ type results struct {
 	refused  error // of the inline events
 	answers  []*attune.Answer
 	why      string   // why a fallback answers, "" when none does
+	asked    subject  // whom the decision is about, as far as it may be said
 	parts    []string // keys of the parts the person was made from, for streams
 }
 
@@ -64,6 +65,10 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	}
 	d.id = newID(d.now)
 	d.who = d.checked(c.subject(a.UserID, a.AnonymousID))
+	d.results.asked = d.who
+	if c.server && d.who.user != "" && identity.CheckID(a.AnonymousID) == nil {
+		d.results.asked.device = a.AnonymousID
+	}
 	d.results.answers = make([]*attune.Answer, len(a.Placements))
 	select {
 	case s.slots <- struct{}{}:
@@ -81,7 +86,7 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 func (d *decision) checked(who subject) subject {
 	for _, id := range [...]*string{&who.user, &who.device} {
 		if *id != "" && identity.CheckID(*id) != nil {
-			d.caller.notice("id ignored: " + strconv.Quote(clip(*id)) + " is nobody's")
+			d.caller.notice("id ignored: " + strconv.QuoteToASCII(clip(*id)) + " is nobody's")
 			*id = ""
 		}
 	}

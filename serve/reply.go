@@ -52,8 +52,11 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *caller, a *ask
 	d, res := s.decide(r, c, a, false)
 	h := w.Header()
 	h["Cache-Control"] = []string{"no-store"}
-	if res.refused != nil {
+	switch {
+	case res.refused != nil:
 		c.notice("events not stored, send them again: " + brief(res.refused))
+	case len(a.Events) > 0 && res.ingested == nil:
+		c.notice("events not confirmed in time, send them again: their messageId keeps them from counting twice")
 	}
 	if res.ingested != nil {
 		h[tokenHeader] = []string{res.ingested.Token.String()}
@@ -72,12 +75,12 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *caller, a *ask
 	s.write(w, http.StatusOK, b)
 	*buf = b
 	s.buffers.Put(buf)
-	s.record(d, c, a, s.o.Mono()-start)
+	s.record(d, res, s.o.Mono()-start)
 	return nil
 }
 
-// appendIngested appends what became of the inline events as a member. An
-// answer without "accepted" has stored none of them.
+// appendIngested appends what became of the inline events as a member. Without
+// "accepted" none of them is known to be stored.
 func appendIngested(b []byte, res *results) []byte {
 	b = append(b, `,"events":{`...)
 	if res.ingested == nil {
@@ -142,16 +145,13 @@ func (s *Server) setVisitor(w http.ResponseWriter, r *http.Request, token string
 
 // record hands the decision to the log, without the attributes: the catalog
 // has them.
-func (s *Server) record(d *attune.Decision, c *caller, a *ask, took time.Duration) {
+func (s *Server) record(d *attune.Decision, res *results, took time.Duration) {
 	if s.o.Logger == nil {
 		return
 	}
 	log := attune.DecisionLog{
-		Decision: *d, UserID: a.UserID, AnonymousID: a.AnonymousID,
+		Decision: *d, UserID: res.asked.user, AnonymousID: res.asked.device,
 		At: s.o.Clock(), Micros: took.Microseconds(),
-	}
-	if !c.server {
-		log.UserID, log.AnonymousID = c.user, c.visitor
 	}
 	log.Placements = make(map[string]*attune.Answer, len(d.Placements))
 	for name, answer := range d.Placements {

@@ -22,6 +22,10 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
+// errProofGone ends a stream whose token expired, or whose key was taken back:
+// who opens the next one proves herself again.
+var errProofGone = errors.New("stream: the proof it was opened with is no longer good")
+
 // stream is one open GET /v1/stream.
 type stream struct {
 	s      *Server
@@ -40,6 +44,9 @@ type stream struct {
 // it has become another one. The id of an event names what was answered, so
 // a client that comes back with it in Last-Event-ID is not told again.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *caller) error {
+	if r.Method == http.MethodHead {
+		return nil // there is no head of what has no end
+	}
 	q := r.URL.Query()
 	a, err := askOf(q.Get("placement"), q)
 	if err != nil {
@@ -120,10 +127,15 @@ func (st *stream) run(ctx context.Context) {
 // is set before the person is read, so no change falls between the two.
 func (st *stream) push() (sent bool, err error) {
 	st.watch(nil)
-	c := *st.c
-	d, res := st.s.decide(st.r, &c, st.ask, true)
+	c := st.s.identify(st.r, "")
+	if c.known != st.c.known || c.server != st.c.server || c.user != st.c.user || c.visitor != st.c.visitor {
+		return false, errProofGone
+	}
+	// A decision that is late may still read its own copy.
+	a := *st.ask
+	d, res := st.s.decide(st.r, &c, &a, true)
 	if st.watch(res.parts) {
-		d, res = st.s.decide(st.r, &c, st.ask, true)
+		d, res = st.s.decide(st.r, &c, &a, true)
 		st.watch(res.parts)
 	}
 	id := fingerprint(d)
@@ -140,7 +152,7 @@ func (st *stream) push() (sent bool, err error) {
 		return false, err
 	}
 	st.last = id
-	st.s.record(d, &c, st.ask, 0)
+	st.s.record(d, res, 0)
 	return true, nil
 }
 
