@@ -194,3 +194,27 @@ func TestHub(t *testing.T) {
 	}
 	stopB()
 }
+
+// TestStreamEndsWithItsProof: a token that expired, or a key that was taken
+// back, shows nothing more.
+func TestStreamEndsWithItsProof(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	w.send(w.track("u1", "", "Product Viewed", "pan"))
+	for name, end := range map[string]func(){
+		"expired": func() { w.now.Add(2 * 3_600_000) },
+		"revoked": func() { w.server.SetKeys(serve.Keys{}) },
+	} {
+		s := w.stream(t, "placement=recently-viewed", browser, header("X-Attune-User", w.userToken("u1")))
+		if got := s.next(); len(got.decision.Placements["recently-viewed"].Items) == 0 {
+			t.Errorf("%s: first answer is empty", name)
+		}
+		end()
+		w.send(w.track("u1", "", "Product Viewed", name))
+		rest, err := io.ReadAll(s.in)
+		if err != nil || strings.Contains(string(rest), "event:") {
+			t.Errorf("%s: got %q, %v; want the end", name, rest, err)
+		}
+		w.server.SetKeys(w.options.Keys)
+	}
+}
