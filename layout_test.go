@@ -45,6 +45,7 @@ var layout = map[string]string{
 	// Beside the road.
 	"console": ".",
 	"sdk/js":  "",
+	"e2e":     "",
 
 	// Assembly.
 	"node":       "*",

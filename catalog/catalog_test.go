@@ -84,6 +84,19 @@ func TestWhatIsLearnt(t *testing.T) {
 	}
 }
 
+func TestNoVisitorEmptiesTheShop(t *testing.T) {
+	for rank, want := range map[attune.Rank]bool{attune.Public: true, attune.Server: false} {
+		for _, gone := range []string{`"in_stock":false`, `"availability":"out_of_stock"`, `"stock":0`, `"expires_at":"2001-01-01T00:00:00Z"`} {
+			c := New(Options{})
+			c.Tick(1 << 41)
+			learn(c, view(1, rank, 100, `{"product_id":"p","name":"Shoe",`+gone+`}`))
+			if got := c.View().Available(0); got != want {
+				t.Errorf("%s from rank %d: available is %v, want %v", gone, rank, got, want)
+			}
+		}
+	}
+}
+
 func TestRankThenTimeThenTieWins(t *testing.T) {
 	c := New(Options{})
 	learn(c, view(1, attune.Public, 100, `{"product_id":"p","price":10,"name":"n1"}`))

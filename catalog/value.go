@@ -174,7 +174,7 @@ func (f fact) keep() any {
 func appendFacts(facts []fact, raw string, scope scope) []fact {
 	gjson.Parse(raw).ForEach(func(k, v gjson.Result) bool {
 		name := k.Str
-		if len(facts) >= maxFacts || name == "" || len(name) > maxName || isLine(name) || scope == named && !isNamed(name) {
+		if len(facts) >= maxFacts || name == "" || len(name) > maxName || isLine(name) || !scope.allows(name) {
 			return true
 		}
 		switch v.Type {
@@ -206,9 +206,30 @@ const maxFacts = 64
 type scope uint8
 
 const (
-	named scope = iota // those that the specification names
-	all                // every scalar
+	named   scope = iota // those that the specification names
+	all                  // every scalar
+	trusted scope = 2    // beside either: a server speaks, so also whether the item can be had
 )
+
+// allows reports whether a property called name is learnt. Whether an item can
+// be had is no visitor's to say: from a page's console anybody could empty the
+// shop.
+func (s scope) allows(name string) bool {
+	if isStock(name) {
+		return s&trusted != 0
+	}
+	return s&all != 0 || isNamed(name)
+}
+
+// isStock reports the attributes that take an item out of decisions.
+func isStock(name string) bool {
+	switch name {
+	case "in_stock", "availability", "stock", "inventory", "available_from", "expires_at":
+		return true
+	default:
+		return false
+	}
+}
 
 // parsePrice makes a number of a price that was sent as a string.
 func parsePrice(v gjson.Result) gjson.Result {

@@ -124,7 +124,8 @@ func (c *Catalog) finish(n int32, r *record, edit func(*record) bool) {
 // track call of the e-commerce specification teaches every scalar property
 // that is not of the cart line or the person; any other track call teaches the attributes the
 // specification names; other calls (a page has a name and a url of its own)
-// teach only that the item exists. A repeated view costs some 150 ns.
+// teach only that the item exists. Whether it can be had is learnt from servers
+// alone. A repeated view costs some 150 ns.
 func (c *Catalog) Learn(e *attune.Event, products []attune.Product) {
 	if len(products) == 0 {
 		return
@@ -135,6 +136,9 @@ func (c *Catalog) Learn(e *attune.Event, products []attune.Product) {
 		if strings.HasPrefix(on, prefix) {
 			l.scope = all
 		}
+	}
+	if e.Rank > attune.Public {
+		l.scope |= trusted
 	}
 	for i := range products {
 		n := c.Ensure(products[i].ID)

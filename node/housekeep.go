@@ -11,11 +11,16 @@ import (
 func (n *Node) housekeep(ctx context.Context) error {
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	n.catalog.Tick(n.clock())
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-second.C:
+			// So that no reader pays for a look at every item.
+			n.models.Items.Refresh(n.clock())
 		case <-minute.C:
 			n.catalog.Tick(n.clock())
 			if err := n.trim(ctx); err != nil {

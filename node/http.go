@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"golang.org/x/sync/errgroup"
+
+	js "github.com/attune-io/attune/sdk/js"
 )
 
 // drainTime is how long requests may take to end after the listeners closed.
@@ -21,36 +22,55 @@ const drainTime = 10 * time.Second
 // listen serves the public and the admin address until ctx ends, then drains.
 func (n *Node) listen(ctx context.Context) error {
 	cfg := n.cfg.Load()
-	mux := http.NewServeMux()
-	n.collector.Register(mux)
-	n.server.Register(mux)
-	if n.opt.Mount != nil {
-		if err := n.opt.Mount(n, mux); err != nil {
-			return err
-		}
+	handler, err := n.routes()
+	if err != nil {
+		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	lc := net.ListenConfig{}
 	public, err := lc.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; another process may use it: give another address with --listen", cfg.Listen, err)
 	}
-	group.Go(func() error { return n.serveOn(ctx, public, mux) })
+	group, ctx := errgroup.WithContext(ctx)
 	if cfg.AdminListen != "" {
 		admin, err := lc.Listen(ctx, "tcp", cfg.AdminListen)
 		if err != nil {
-			return errors.Join(fmt.Errorf("listen on %s: %w; give another admin_listen, or an empty one", cfg.AdminListen, err), public.Close())
+			return errors.Join(fmt.Errorf("listen on %s: %w; give another address with --admin, or 'off'", cfg.AdminListen, err), public.Close())
 		}
 		group.Go(func() error { return n.serveOn(ctx, admin, n.admin()) })
 		n.log.Info("metrics and profiles", slog.String("address", "http://"+admin.Addr().String()+"/metrics"))
 	}
+	group.Go(func() error { return n.serveOn(ctx, public, handler) })
 	n.log.Info("listening", slog.String("address", "http://"+public.Addr().String()), slog.String("data_dir", cfg.DataDir))
 	n.address = public.Addr().String()
 	close(n.listening)
 	if n.opt.Ready != nil {
-		n.opt.Ready(public.Addr().String())
+		n.opt.Ready(n.address)
 	}
 	return group.Wait()
+}
+
+// routes is everything at the public address.
+func (n *Node) routes() (http.Handler, error) {
+	mux := http.NewServeMux()
+	n.collector.Register(mux)
+	n.server.Register(mux)
+	mux.HandleFunc("GET /sdk/attune.js", sdk)
+	if n.opt.Mount != nil {
+		if err := n.opt.Mount(n, mux); err != nil {
+			return nil, err
+		}
+	}
+	return mux, nil
+}
+
+// sdk serves the browser SDK, so that a page needs nothing but this address.
+func sdk(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("Access-Control-Allow-Origin", "*") // modules are fetched with CORS
+	_, _ = w.Write(js.Source())               // whoever asked may have left
 }
 
 // serveOn serves h on l until ctx ends, then lets requests end. Streams end

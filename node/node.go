@@ -195,6 +195,7 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.pipeline = p
+	n.models.Items.Refresh(n.clock())
 	return n.buildEngine(compiled)
 }
 
