@@ -44,7 +44,10 @@ func (s *scratch) answer() *attune.Answer {
 // reason says in plain words why c is shown.
 func (s *scratch) reason(c *candidate) string {
 	g := s.generatorOf(c)
-	if g == nil {
+	switch {
+	case g == nil && s.restricted:
+		return "among the items asked for"
+	case g == nil:
 		return "popular now"
 	}
 	text := s.because(g, c)

@@ -128,9 +128,14 @@ func (s *scratch) restrict() {
 		return
 	}
 	s.allowed.reset()
-	for i, n := range s.given {
-		s.allowed.add(n, int32(i))
+	w := 0
+	for _, n := range s.given { // an item that is given twice is given once
+		if _, added := s.allowed.add(n, int32(w)); added {
+			s.given[w] = n
+			w++
+		}
 	}
+	s.given = s.given[:w]
 }
 
 // numbers appends the numbers of ids that the catalog knows.
