@@ -3,7 +3,6 @@ package profile
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -24,7 +23,7 @@ type Parts struct {
 	budget    int64 // bytes a shard
 	shards    [shards]shard
 
-	// saving are the parts that the last Checkpoint appended, until Saved.
+	// saving are the parts that the last Mark marked, until Saved.
 	saving []*held
 
 	hits, misses, evictions atomic.Int64
@@ -56,14 +55,18 @@ type held struct {
 
 	mu   sync.RWMutex
 	part *Part // nil until it was loaded
-	// What the entry's chunks were before the checkpoint that is under way.
+	// What the part was when the checkpoint under way was marked, if a writer
+	// came before the checkpoint did.
+	captured Batch
+	// What the entry's chunks were before that.
 	wasDirty, wasStored uint64
 }
 
 // The bits of held.state.
 const (
 	isDirty  = 1 // has changes that no checkpoint has taken
-	isSaving = 2 // a checkpoint has taken it, and is not committed yet
+	isSaving = 2 // a checkpoint takes it, and is not committed yet
+	isMarked = 4 // that checkpoint has not encoded it yet
 )
 
 // overhead is about what a part takes before it holds anything.
@@ -110,6 +113,9 @@ func (ps *Parts) Update(ctx context.Context, key string, fn func(*Part) bool) er
 	}
 	if err := ps.loadSeen(ctx, h); err != nil {
 		return err
+	}
+	if h.state.Load()&isMarked != 0 {
+		ps.capture(h, &h.captured)
 	}
 	changed := fn(h.part)
 	h.stamp()
@@ -314,91 +320,6 @@ func (ps *Parts) loadSeen(ctx context.Context, h *held) error {
 		return fmt.Errorf("load part %q: %w", h.key, err)
 	}
 	return nil
-}
-
-// Checkpoint appends every dirty part to b, in order of their keys, and
-// returns how many there were. Writers must hold still from before the
-// positions of b are read until Checkpoint returns; then they may go on while
-// b is committed. Saved must follow, with Commit's error. When it does not,
-// the next Checkpoint appends these parts again.
-func (ps *Parts) Checkpoint(b *Batch) int {
-	ps.takeBack()
-	var dirty []*held
-	for i := range ps.shards {
-		s := &ps.shards[i]
-		s.dirtyMu.Lock()
-		dirty = append(dirty, s.dirty...)
-		clear(s.dirty)
-		s.dirty = s.dirty[:0]
-		s.dirtyMu.Unlock()
-	}
-	slices.SortFunc(dirty, func(a, b *held) int {
-		if a.key < b.key {
-			return -1
-		}
-		return 1
-	})
-	for _, h := range dirty {
-		ps.append(b, h)
-	}
-	ps.saving = dirty
-	return len(dirty)
-}
-
-func (ps *Parts) append(b *Batch, h *held) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.state.Store(isSaving)
-	before := b.Size()
-	b.put(PartKey(ps.workspace, h.key), func(buf []byte) []byte { return ps.folder.AppendPart(h.part, buf) })
-	encoded := b.Size() - before
-	s := &h.part.Seen
-	h.wasDirty, h.wasStored = s.dirty, s.stored
-	for c := s.stored; c < s.base/seenChunk; c++ {
-		b.Delete(appendSeenKey(nil, ps.workspace, h.key, c))
-	}
-	for c := s.dirty / seenChunk; c*seenChunk < s.next && s.dirty < s.next; c++ {
-		b.put(appendSeenKey(nil, ps.workspace, h.key, c), func(buf []byte) []byte { return s.appendChunk(buf, c) })
-	}
-	s.dirty, s.stored = s.next, s.base/seenChunk
-	ps.resize(h, int64(overhead+3*encoded+s.size()))
-}
-
-// Saved says how the commit of the last Checkpoint's batch went. When err is
-// nil its parts are clean, unless they have changed since; else they are dirty
-// again. Writers may run meanwhile.
-func (ps *Parts) Saved(err error) {
-	if err != nil {
-		ps.takeBack()
-		return
-	}
-	for _, h := range ps.saving {
-		h.state.And(^isSaving)
-	}
-	ps.saving = nil
-}
-
-// takeBack makes the parts of a checkpoint that was not committed dirty again.
-func (ps *Parts) takeBack() {
-	for _, h := range ps.saving {
-		ps.restore(h)
-	}
-	ps.saving = nil
-}
-
-func (ps *Parts) restore(h *held) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	seen := &h.part.Seen
-	seen.dirty = max(seen.base, min(seen.dirty, h.wasDirty))
-	seen.stored = min(seen.stored, h.wasStored)
-	h.state.And(^isSaving)
-	if h.state.Or(isDirty)&isDirty == 0 {
-		s := ps.shard(h.key)
-		s.dirtyMu.Lock()
-		s.dirty = append(s.dirty, h)
-		s.dirtyMu.Unlock()
-	}
 }
 
 // Keys calls fn for the routing id of every part that the store holds and that

@@ -259,7 +259,15 @@ func (e *engine) oracle() oracle {
 
 func (e *engine) checkpoint(fail int) {
 	b := profile.Batch{Journal: "j", Applied: slices.Clone(e.applied)}
-	e.parts.Checkpoint(&b)
+	e.parts.Mark()
+	// Workers go on while marked parts are encoded.
+	for range rapid.IntRange(0, 2).Draw(e.t, "early") {
+		e.step()
+	}
+	if fail == 4 {
+		return // and nobody went on with it
+	}
+	e.parts.Collect(&b)
 	if m, ok := e.store.(*memory); ok {
 		m.failBefore, m.failAfter = fail == 1, fail == 2
 		defer func() { m.failBefore, m.failAfter = false, false }()
@@ -287,7 +295,7 @@ func (e *engine) run() {
 	for !e.done() {
 		switch rapid.IntRange(0, 9).Draw(e.t, "step") {
 		case 0:
-			e.checkpoint(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(e.t, "fail"))
+			e.checkpoint(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3, 4}).Draw(e.t, "fail"))
 		case 1:
 			if crashes--; crashes >= 0 {
 				e.start()

@@ -71,6 +71,16 @@ func (b *Batch) Delete(key []byte) {
 	b.ops[len(b.ops)-1].deleted = true
 }
 
+// add appends the changes of o.
+func (b *Batch) add(o *Batch) {
+	at := len(b.buf)
+	b.buf = append(b.buf, o.buf...)
+	for _, x := range o.ops {
+		x.key, x.value, x.end = x.key+at, x.value+at, x.end+at
+		b.ops = append(b.ops, x)
+	}
+}
+
 // Each calls put or drop for every change, in the order they were made. The
 // slices are the batch's.
 func (b *Batch) Each(put func(key, value []byte) error, drop func(key []byte) error) error {
