@@ -19,6 +19,8 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Run the server."`
 	Init     initCommand     `cmd:"" help:"Write a commented starter configuration with fresh keys."`
 	Validate validateCommand `cmd:"" help:"Check a configuration and list every fault."`
+	Import   importCommand   `cmd:"" help:"Read events from files into a node."`
+	Replay   replayCommand   `cmd:"" help:"Fold the journal again and compare with the profiles on disk."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
@@ -80,4 +82,4 @@ func signals() (context.Context, context.CancelFunc) {
 }
 
 // errStopped is the cause of an end that was asked for.
-var errStopped = errors.New("asked to stop") //nolint:gochecknoglobals // a sentinel
+var errStopped = errors.New("asked to stop")

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/collect/file"
+	"github.com/attune-io/attune/config"
+	"github.com/attune-io/attune/node"
+)
+
+type importCommand struct {
+	Files     []string `arg:"" help:"Files of events, gzipped or not." type:"existingfile" name:"file"`
+	Format    string   `help:"segment (JSON lines), csv, tsv or metarank; without it the file tells." enum:",segment,csv,tsv,metarank" default:""`
+	Mapping   string   `help:"What the columns of a table mean (YAML)." placeholder:"FILE" type:"existingfile"`
+	ShiftTime bool     `help:"Move all times so that the newest event is now."`
+	Rejects   string   `help:"Where rows that cannot be used go, with reasons (JSON lines)." placeholder:"FILE" type:"path"`
+	Source    string   `help:"Source the events are marked as." placeholder:"ID"`
+	Config    string   `help:"Configuration file of the node." placeholder:"FILE" type:"existingfile"`
+	DataDir   string   `help:"Folder of a node that is not running." placeholder:"DIR" type:"path" xor:"into"`
+	URL       string   `help:"Address of a running server." placeholder:"URL" xor:"into"`
+	Secret    string   `help:"The running server's secret." env:"ATTUNE_SERVER_SECRET"`
+	DryRun    bool     `help:"Read everything, store nothing."`
+	Output    string   `help:"text or json." enum:"text,json" default:"text"`
+}
+
+// imported is the summary, with what only the command knows.
+type imported struct {
+	file.Summary
+
+	Seconds   float64 `json:"seconds"`
+	PerSecond float64 `json:"events_per_second"` // read, stored and, in a data directory, folded
+	DryRun    bool    `json:"dry_run,omitempty"`
+}
+
+// Run imports.
+func (c *importCommand) Run(a *app) error {
+	in, closeRejects, err := c.prepare()
+	if err != nil {
+		return err
+	}
+	bar := newBar(a.stderr, c.Files)
+	in.Progress = bar.progress
+	began := time.Now()
+	var sum file.Summary
+	switch {
+	case c.DryRun:
+		sum, err = file.Run(a.ctx, in)
+	case c.URL != "":
+		if in.Sink, err = newRemote(c.URL, c.Secret); err == nil {
+			sum, err = file.Run(a.ctx, in)
+		}
+	default:
+		sum, err = c.local(a, in, bar)
+	}
+	bar.done()
+	if err := errors.Join(err, closeRejects()); err != nil {
+		if sum.Accepted > 0 {
+			return fmt.Errorf("%w\n%d events are stored; the same command goes on, since what is stored counts once", err, sum.Accepted)
+		}
+		return err
+	}
+	took := time.Since(began).Seconds()
+	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun})
+}
+
+// prepare reads the mapping and opens the file of rejects.
+func (c *importCommand) prepare() (in file.Import, closeRejects func() error, err error) {
+	in = file.Import{Files: c.Files, Options: file.Options{Format: file.Format(c.Format)}}
+	if c.Mapping != "" {
+		text, err := os.ReadFile(c.Mapping)
+		if err != nil {
+			return in, nil, err
+		}
+		if in.Options.Mapping, err = file.ParseMapping(text); err != nil {
+			return in, nil, fmt.Errorf("%s: %w", c.Mapping, err)
+		}
+	}
+	if c.ShiftTime {
+		in.ShiftTo = attune.MillisOf(time.Now())
+	}
+	if c.Rejects == "" {
+		return in, func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(c.Rejects, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // it holds what people did
+	if err != nil {
+		return in, nil, err
+	}
+	w := bufio.NewWriter(f)
+	in.Rejects = w
+	return in, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
+// largeEvent is how large an imported event may be: an order of a thousand
+// lines is no mistake in a file that somebody picked.
+const largeEvent = 4 << 20
+
+// local imports into the data directory of a node that is not running.
+func (c *importCommand) local(a *app, in file.Import, bar *bar) (sum file.Summary, err error) {
+	cfg, err := c.config()
+	if err != nil {
+		return sum, err
+	}
+	log, _ := logger(a, config.Log{Level: "warn", Format: "text"})
+	n, err := openLocal(a, cfg, log)
+	if err != nil {
+		return sum, err
+	}
+	in.Sink = n.Sink(c.Source)
+	return sum, n.Work(a.ctx, bar.while(&sum, in))
+}
+
+// config is the node's own, so that the same features are folded.
+func (c *importCommand) config() (config.Config, error) {
+	s := settings{Config: c.Config, DataDir: c.DataDir, Dev: c.Config == ""}
+	return s.read()
+}
+
+// openLocal opens a node that will not listen.
+func openLocal(a *app, cfg config.Config, log *slog.Logger) (*node.Node, error) {
+	cfg.Limits.EventBytes = max(cfg.Limits.EventBytes, largeEvent)
+	n, err := node.Open(a.ctx, cfg, node.Options{Log: log})
+	if errors.Is(err, attune.ErrBusy) {
+		return nil, fmt.Errorf("%w; a running server takes imports with --url and --secret", err)
+	}
+	return n, err
+}
+
+func (c *importCommand) print(a *app, sum imported) error {
+	if c.Output == "json" {
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(sum)
+	}
+	done := "imported"
+	if c.DryRun {
+		done = "would import"
+	}
+	fmt.Fprintf(a.stdout, "%s %s events and %s items of %d files in %.1f s (%s events/s)\n",
+		done, grouped(sum.Accepted), grouped(sum.Items), sum.Files, sum.Seconds, grouped(int64(sum.PerSecond)))
+	if sum.Newest != 0 {
+		fmt.Fprintf(a.stdout, "newest event: %s\n", sum.Newest)
+	}
+	printReasons(a.stdout, "left out by the mapping", sum.Excluded, sum.ExcludeReasons)
+	printReasons(a.stdout, "rejected", sum.Rejected, sum.Reasons)
+	if sum.Rejected > 0 && c.Rejects == "" {
+		fmt.Fprintln(a.stdout, "--rejects FILE writes every rejected row down with its reason")
+	}
+	if !c.DryRun {
+		fmt.Fprintln(a.stdout, "importing the same files again changes nothing")
+	}
+	return nil
+}

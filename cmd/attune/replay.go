@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/config"
+	"github.com/attune-io/attune/node"
+)
+
+type replayCommand struct {
+	Config  string `help:"Configuration file of the node." placeholder:"FILE" type:"existingfile"`
+	DataDir string `help:"Folder of a node that is not running." placeholder:"DIR" type:"path"`
+	Output  string `help:"text or json." enum:"text,json" default:"text"`
+}
+
+// errDiffers is the end of a replay that found differences.
+var errDiffers = errors.New("the profiles on disk are not what the journal says") //nolint:gochecknoglobals // a sentinel
+
+// Run folds the whole journal again and compares with the profiles on disk.
+func (c *replayCommand) Run(a *app) error {
+	s := settings{Config: c.Config, DataDir: c.DataDir, Dev: c.Config == ""}
+	cfg, err := s.read()
+	if err != nil {
+		return err
+	}
+	log, _ := logger(a, config.Log{Level: "warn", Format: "text"})
+	bar := newBar(a.stderr, nil)
+	rep, err := node.Replay(a.ctx, cfg, log, func(done, all uint64) {
+		bar.total = int64(all)                                         //nolint:gosec // a count of records
+		bar.show("folding again", int64(done), int64(done), "records") //nolint:gosec // as above
+	})
+	bar.done()
+	if errors.Is(err, attune.ErrBusy) {
+		return fmt.Errorf("%w; stop the server first", err)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		if err := e.Encode(rep); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.stdout, "folded %s records again: %s of %s parts are equal, byte for byte\n",
+			grouped(int64(rep.Records)), grouped(int64(rep.Equal)), grouped(int64(rep.Parts))) //nolint:gosec // a count
+		if rep.Behind > 0 {
+			fmt.Fprintf(a.stdout, "%s newer records were left out: the profiles on disk do not have them yet, the next start folds them\n", grouped(int64(rep.Behind))) //nolint:gosec // a count
+		}
+		for _, d := range rep.Differences {
+			fmt.Fprintf(a.stdout, "  %s: %s\n", d.Key, d.What)
+		}
+	}
+	if rep.Equal != rep.Parts {
+		return fmt.Errorf("%d parts differ: %w", rep.Parts-rep.Equal, errDiffers)
+	}
+	return nil
+}
