@@ -128,8 +128,10 @@ func TestAppendProducts(t *testing.T) {
 		{"a view", `{"product_id":"p1","position":3}`, []attune.Product{{ID: "p1", Quantity: 1, Position: 3, Raw: `{"product_id":"p1","position":3}`}}},
 		{"sku when no product_id", `{"sku":"s1"}`, []attune.Product{{ID: "s1", Quantity: 1, Raw: `{"sku":"s1"}`}}},
 		{"a number is an id", `{"product_id":42}`, []attune.Product{{ID: "42", Quantity: 1, Raw: `{"product_id":42}`}}},
-		{"an order", `{"order_id":"o","products":[{"product_id":"a","quantity":2},{"name":"no id"},{"product_id":"b","quantity":-1}]}`,
-			[]attune.Product{{ID: "a", Quantity: 2, Raw: `{"product_id":"a","quantity":2}`}, {ID: "b", Quantity: 1, Raw: `{"product_id":"b","quantity":-1}`}}},
+		{
+			"an order", `{"order_id":"o","products":[{"product_id":"a","quantity":2},{"name":"no id"},{"product_id":"b","quantity":-1}]}`,
+			[]attune.Product{{ID: "a", Quantity: 2, Raw: `{"product_id":"a","quantity":2}`}, {ID: "b", Quantity: 1, Raw: `{"product_id":"b","quantity":-1}`}},
+		},
 		{"nothing", `{"query":"x"}`, nil},
 		{"not an object", `[]`, nil},
 	} {

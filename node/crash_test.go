@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -57,7 +58,7 @@ func serveDir(dir string) error {
 // startServer runs a server process on dir and returns its address.
 func startServer(t *testing.T, dir string) (address string, kill func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very test binary
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serverEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -92,18 +93,16 @@ type visitor struct {
 
 	// What the acknowledged events amount to, per person, computed beside the
 	// engine from the definitions alone.
-	owned   map[string]*ledger // user id → what is hers on this device
-	open    *ledger            // unclaimed at this moment
-	owner   string             // of the current stretch
-	ever    bool               // somebody has claimed something here
-	prev    string             // whose stretch came before the unclaimed one
-	claimed bool
+	owned map[string]*ledger // user id → what is hers on this device
+	open  *ledger            // unclaimed at this moment
+	owner string             // of the current stretch
+	ever  bool               // somebody has claimed something here
+	prev  string             // whose stretch came before the unclaimed one
 }
 
 // ledger is what a person's events amount to.
 type ledger struct {
 	views  int
-	viewed []string           // item ids, newest last
 	orders map[string]float64 // order id → revenue
 }
 
@@ -112,20 +111,18 @@ func (l *ledger) add(o *ledger) {
 	if l.orders == nil {
 		l.orders = map[string]float64{}
 	}
-	for k, v := range o.orders {
-		l.orders[k] = v
-	}
+	maps.Copy(l.orders, o.orders)
 }
 
 // event makes the next call. Half of the orders are sent by the shop's server
 // too, as real shops do.
-func (v *visitor) event() (body []byte, also []byte, apply func()) {
+func (v *visitor) event() (body, also []byte, apply func()) {
 	v.sent++
 	id := v.prefix + strconv.Itoa(v.sent)
-	switch r := v.rng.IntN(20); {
-	case r == 0:
+	switch v.rng.IntN(20) {
+	case 0:
 		v.user = "user-" + strconv.Itoa(v.rng.IntN(40))
-	case r == 1:
+	case 1:
 		v.user = ""
 	}
 	user := v.user

@@ -48,8 +48,10 @@ func history(rng *rand.Rand, n int) []json.RawMessage {
 		switch r := rng.IntN(20); {
 		case r < 2:
 			call["event"] = "Order Completed"
-			call["properties"] = map[string]any{"order_id": fmt.Sprintf("o%d", rng.IntN(30)), "revenue": rng.IntN(90) + 1,
-				"products": []any{map[string]any{"product_id": fmt.Sprintf("p%d", rng.IntN(9)), "price": 3}}}
+			call["properties"] = map[string]any{
+				"order_id": fmt.Sprintf("o%d", rng.IntN(30)), "revenue": rng.IntN(90) + 1,
+				"products": []any{map[string]any{"product_id": fmt.Sprintf("p%d", rng.IntN(9)), "price": 3}},
+			}
 		case r < 3:
 			call["event"] = "Order Cancelled"
 			call["properties"] = map[string]any{"order_id": fmt.Sprintf("o%d", rng.IntN(30))}

@@ -119,9 +119,14 @@ func parsed(e *attune.Event) (json.RawMessage, error) {
 		path  string
 		value any
 	}{
-		{"type", e.Type.String()}, {"messageId", e.MessageID}, {"timestamp", e.Time.String()},
-		{"receivedAt", e.ReceivedAt.String()}, {"_attune.source", e.Source}, {"_attune.server", e.Rank == attune.Server},
-		{"_attune.bot", e.Has(attune.Bot)}, {"_attune.device", e.Has(attune.Device)},
+		{"type", e.Type.String()},
+		{"messageId", e.MessageID},
+		{"timestamp", e.Time.String()},
+		{"receivedAt", e.ReceivedAt.String()},
+		{"_attune.source", e.Source},
+		{"_attune.server", e.Rank == attune.Server},
+		{"_attune.bot", e.Has(attune.Bot)},
+		{"_attune.device", e.Has(attune.Device)},
 	} {
 		var err error
 		if out, err = sjson.SetBytes(out, f.path, f.value); err != nil {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -190,13 +191,7 @@ func TestGoodAndBad(t *testing.T) {
 			events[i] = fmt.Sprintf(`{"type":"track","event":"Product Viewed","userId":"good-%d","messageId":"g-%d-%d","properties":{"product_id":"p"}}`, i%50, b, i)
 		}
 		events[b%size] = bad[b%len(bad)]
-		body := `{"batch":[`
-		for i, e := range events {
-			if i > 0 {
-				body += ","
-			}
-			body += e
-		}
+		body := `{"batch":[` + strings.Join(events, ",")
 		var got struct {
 			Accepted int `json:"accepted"`
 			Rejected []struct {

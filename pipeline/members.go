@@ -125,7 +125,7 @@ func (m *members) expired(partition int, at attune.Millis) []string {
 	h := &m.due[partition]
 	var users []string
 	for h.Len() > 0 && (*h)[0].at <= at {
-		d := heap.Pop(h).(due) //nolint:errcheck,forcetypeassert // the heap holds nothing else
+		d := heap.Pop(h).(due) //nolint:forcetypeassert // the heap holds nothing else
 		if now := m.of[d.user]; now != nil && now.next == d.at {
 			now.next = 0 // so that look puts the next one in
 			users = append(users, d.user)
@@ -152,9 +152,10 @@ func (m *members) run(ctx context.Context) error {
 		if errors.Is(err, attune.ErrBusy) {
 			m.opt.Log.Warn("the journal is busy; segment changes wait", slog.Any("error", err))
 			m.signal()
+			pause := time.NewTimer(50 * time.Millisecond)
 			select {
 			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
+			case <-pause.C:
 			}
 			continue
 		}
@@ -290,7 +291,7 @@ func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
 func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push is for container/heap.
-func (h *dueHeap) Push(x any) { *h = append(*h, x.(due)) } //nolint:errcheck,forcetypeassert // only dues are pushed
+func (h *dueHeap) Push(x any) { *h = append(*h, x.(due)) } //nolint:forcetypeassert // only dues are pushed
 
 // Pop is for container/heap.
 func (h *dueHeap) Pop() any {

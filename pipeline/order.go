@@ -92,7 +92,7 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 	if err := e.UnmarshalBinary(r.Payload); err != nil {
 		w.p.corrupt.Add(1)
 		w.p.opt.Log.Error("stepped over an order that does not decode", slog.Int("partition", w.partition), slog.Uint64("offset", r.Offset))
-		return nil
+		return nil //nolint:nilerr // said and counted; the rest goes on
 	}
 	id, ok := strings.CutPrefix(r.Key, identity.OrderKey(""))
 	if !ok || e.Has(attune.Bot) {

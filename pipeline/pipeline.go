@@ -169,6 +169,8 @@ func quiet(err error) error {
 // checkpoints writes one checkpoint each interval in which something was
 // folded. An idle pipeline sleeps on dirty and costs nothing.
 func (p *Pipeline) checkpoints(ctx context.Context) error {
+	pause := time.NewTimer(p.opt.Checkpoint)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -178,10 +180,11 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 		if err := p.Checkpoint(ctx); err != nil {
 			return quiet(err)
 		}
+		pause.Reset(p.opt.Checkpoint)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(p.opt.Checkpoint):
+		case <-pause.C:
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (p *Pipeline) work(ctx context.Context, partition int) error {
 		err := w.read(ctx)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, attune.ErrClosed):
-			return nil
+			return nil //nolint:nilerr // it was asked to stop
 		case errors.Is(err, attune.ErrCorrupt):
 			// One record that does not read must not stop the rest. It is
 			// said, counted, and stepped over.
@@ -142,7 +142,7 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 	if err := e.UnmarshalBinary(r.Payload); err != nil {
 		w.p.corrupt.Add(1)
 		w.p.opt.Log.Error("stepped over an event that does not decode", slog.Int("partition", w.partition), slog.Uint64("offset", r.Offset))
-		return nil
+		return nil //nolint:nilerr // said and counted; the rest goes on
 	}
 	var outcome profile.Outcome
 	err := w.p.opt.Parts.Update(ctx, r.Key, func(part *profile.Part) bool {
