@@ -69,7 +69,7 @@ func (ps *Parts) capture(h *held, b *Batch) {
 	}
 	s.dirty, s.stored = s.next, s.base/seenChunk
 	h.state.And(^isMarked)
-	ps.resize(h, int64(overhead+3*encoded+s.size()))
+	ps.resize(h, int64(overhead+expansion*encoded+s.size()))
 }
 
 // Saved says how the commit of the last checkpoint's batch went. When err is
