@@ -9,9 +9,9 @@ import (
 // nowhere is a response that is thrown away.
 type nowhere struct{ h http.Header }
 
-func (n *nowhere) Header() http.Header         { return n.h }
-func (n *nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (*nowhere) WriteHeader(int)               {}
+func (n *nowhere) Header() http.Header       { return n.h }
+func (*nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (*nowhere) WriteHeader(int)             {}
 
 // BenchmarkRecommend is a request's whole way through the handler, without the
 // network: key, person, decision, answer.

@@ -142,7 +142,7 @@ func (never) Wait(ctx context.Context, _ journal.Token) error {
 func TestStaleIsSaid(t *testing.T) {
 	w := newWorld(t, func(o *serve.Options) { o.Waiter = never{} })
 	token := w.send(w.track("u1", "", "Product Viewed", "pan"))
-	d, _ := w.decide(`{"user_id":"u1","after":"`+token+`","placements":[{"id":"popular"}]}`, server)
+	d, _ := w.decide(`{"user_id":"u1","deadline_ms":20,"after":"`+token+`","placements":[{"id":"popular"}]}`, server)
 	if !d.Stale {
 		t.Errorf("got %+v, want stale", d)
 	}
