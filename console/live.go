@@ -44,8 +44,11 @@ func liveOf(e *attune.Event) liveEvent {
 		flag attune.Flag
 		name string
 	}{
-		{attune.Device, "device"}, {attune.Bot, "bot"}, {attune.Denied, "denied"},
-		{attune.Verified, "verified"}, {attune.Granted, "granted"},
+		{attune.Device, "device"},
+		{attune.Bot, "bot"},
+		{attune.Denied, "denied"},
+		{attune.Verified, "verified"},
+		{attune.Granted, "granted"},
 	} {
 		if e.Has(f.flag) {
 			v.Flags = append(v.Flags, f.name)

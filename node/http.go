@@ -22,7 +22,7 @@ const drainTime = 10 * time.Second
 // listen serves the public and the admin address until ctx ends, then drains.
 func (n *Node) listen(ctx context.Context) error {
 	cfg := n.cfg.Load()
-	handler, err := n.routes()
+	handler, err := n.routes(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,11 +50,12 @@ func (n *Node) listen(ctx context.Context) error {
 	return group.Wait()
 }
 
-// routes is everything at the public address.
-func (n *Node) routes() (http.Handler, error) {
+// routes is everything at the public address; the console's streams end with ctx.
+func (n *Node) routes(ctx context.Context) (http.Handler, error) {
 	mux := http.NewServeMux()
 	n.collector.Register(mux)
 	n.server.Register(mux)
+	n.mountConsole(ctx, mux)
 	mux.HandleFunc("GET /sdk/attune.js", sdk)
 	if n.opt.Mount != nil {
 		if err := n.opt.Mount(n, mux); err != nil {

@@ -6,46 +6,98 @@ import (
 	"sync/atomic"
 
 	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/console"
+	"github.com/attune-io/attune/identity"
 )
 
-// maxLive bounds the newest events kept for whoever looks, and what a slow
-// looker may fall behind before events pass it by.
-const maxLive = 256
+// Bounds of the window on events.
+const (
+	// maxLive bounds the newest events kept for whoever looks, and what a slow
+	// looker may fall behind before events pass it by.
+	maxLive = 256
+	// maxNames bounds the event names that are counted; what comes after is
+	// counted as "other".
+	maxNames = 500
+	// maxRecent bounds who is remembered as having been here last.
+	maxRecent = 200
+	// maxKept bounds how many events a tile of keepTile are copied: eyes do not
+	// follow more, and copies cost the ones who send.
+	maxKept  = 64
+	keepTile = attune.Millis(100)
+)
 
-// live is the window on events as they come in: a ring of the newest ones and
-// a channel a looker. While nobody looks it copies nothing but those few.
+// live is the window on events as they come in: counters by name and by ids,
+// a ring of the newest events, and a channel a looker. Counting takes no lock;
+// of a flood of events only some are copied.
 type live struct {
-	lookers atomic.Int32
+	names  sync.Map // event name → *seenName
+	known  atomic.Int64
+	kinds  [5]atomic.Uint64 // see the constants
+	since  atomic.Int64     // the oldest event counted
+	tile   atomic.Int64     // the tile of time at hand
+	budget atomic.Int64     // copies left in it
 
-	mu    sync.Mutex
-	ring  []attune.Event // newest last
-	names map[string]uint64
-	ears  map[chan attune.Event]struct{}
+	mu     sync.Mutex
+	ring   []attune.Event // newest last
+	ears   map[chan attune.Event]struct{}
+	people []console.Known // newest last
 }
 
-func newLive() *live {
-	return &live{names: map[string]uint64{}, ears: map[chan attune.Event]struct{}{}}
+// The events counted by the ids they carry.
+const (
+	kindAnonymous = iota
+	kindKnown
+	kindBoth
+	kindBot
+	kindDenied
+)
+
+type seenName struct {
+	n    atomic.Uint64
+	last atomic.Int64
 }
 
-// maxNames bounds the event names that are counted; what comes after is
-// counted as "other".
-const maxNames = 500
+func newLive() *live { return &live{ears: map[chan attune.Event]struct{}{}} }
 
-// accepted shows durable events to lookers. The events are the caller's.
+// accepted counts durable events and shows them to lookers. The events are the
+// caller's.
 func (l *live) accepted(events []attune.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for i := range events {
-		name := events[i].On()
-		if _, ok := l.names[name]; !ok && len(l.names) >= maxNames {
-			name = "other"
-		}
-		l.names[name]++
+		l.count(&events[i])
 	}
 	// Of a large batch only the newest are of interest to eyes.
-	for i := max(0, len(events)-maxLive); i < len(events); i++ {
-		e := clone(&events[i])
+	first := len(events) - l.allowed(events)
+	if first == len(events) {
+		return
+	}
+	copies := make([]attune.Event, 0, len(events)-first)
+	for i := first; i < len(events); i++ {
+		copies = append(copies, clone(&events[i]))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keep(copies)
+}
+
+// allowed returns how many of events may be copied now.
+func (l *live) allowed(events []attune.Event) int {
+	if len(events) == 0 {
+		return 0
+	}
+	tile := int64(events[len(events)-1].ReceivedAt / keepTile)
+	if was := l.tile.Load(); tile != was && l.tile.CompareAndSwap(was, tile) {
+		l.budget.Store(maxKept)
+	}
+	want := int64(min(len(events), maxKept))
+	left := l.budget.Add(-want)
+	return int(max(0, min(want, left+want)))
+}
+
+// keep puts events into the ring and before lookers; l.mu is held.
+func (l *live) keep(events []attune.Event) {
+	for _, e := range events {
 		l.ring = append(l.ring, e)
+		l.meet(&e)
 		for ear := range l.ears {
 			select {
 			case ear <- e:
@@ -58,9 +110,67 @@ func (l *live) accepted(events []attune.Event) {
 	}
 }
 
-// seen counts the name of an event that was folded, for readiness: an event
-// that was imported did not pass accepted's eyes.
-func (l *live) seen(*attune.Event) {}
+// meet notes who e is of; l.mu is held.
+func (l *live) meet(e *attune.Event) {
+	who := console.Known{LastSeen: e.ReceivedAt, Last: e.On()}
+	switch {
+	case e.UserID != "":
+		who.Key = identity.UserKey(e.UserID)
+	case e.AnonymousID != "" && e.Has(attune.Device):
+		who.Key = identity.DeviceKey(e.AnonymousID)
+	default:
+		return
+	}
+	if at := slices.IndexFunc(l.people, func(k console.Known) bool { return k.Key == who.Key }); at >= 0 {
+		l.people = slices.Delete(l.people, at, at+1)
+	}
+	if len(l.people) >= maxRecent {
+		l.people = slices.Delete(l.people, 0, 1)
+	}
+	l.people = append(l.people, who)
+}
+
+// count counts e by its name and its ids.
+func (l *live) count(e *attune.Event) {
+	at := int64(e.ReceivedAt)
+	if since := l.since.Load(); at != 0 && (since == 0 || at < since) {
+		l.since.CompareAndSwap(since, at)
+	}
+	s := l.name(e.On())
+	s.n.Add(1)
+	if at > s.last.Load() {
+		s.last.Store(at)
+	}
+	switch {
+	case e.UserID != "" && e.AnonymousID != "":
+		l.kinds[kindBoth].Add(1)
+	case e.UserID != "":
+		l.kinds[kindKnown].Add(1)
+	default:
+		l.kinds[kindAnonymous].Add(1)
+	}
+	if e.Has(attune.Bot) {
+		l.kinds[kindBot].Add(1)
+	}
+	if e.Has(attune.Denied) {
+		l.kinds[kindDenied].Add(1)
+	}
+}
+
+func (l *live) name(name string) *seenName {
+	v, ok := l.names.Load(name)
+	if !ok {
+		if l.known.Load() >= maxNames {
+			name = "other"
+		}
+		var loaded bool
+		if v, loaded = l.names.LoadOrStore(name, new(seenName)); !loaded {
+			l.known.Add(1)
+		}
+	}
+	s, _ := v.(*seenName)
+	return s
+}
 
 // clone returns e with memory of its own.
 func clone(e *attune.Event) attune.Event {
@@ -94,13 +204,43 @@ func (l *live) watch() (events <-chan attune.Event, stop func()) {
 	}
 }
 
-// counts returns how often each event name came in since the start.
-func (l *live) counts() map[string]uint64 {
+// lately returns who was here last, newest first.
+func (l *live) lately(limit int) []console.Known {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make(map[string]uint64, len(l.names))
-	for k, v := range l.names {
-		out[k] = v
-	}
+	out := slices.Clone(l.people[max(0, len(l.people)-limit):])
+	slices.Reverse(out)
 	return out
+}
+
+// counts returns how often each event name came in.
+func (l *live) counts() map[string]console.EventCount {
+	out := map[string]console.EventCount{}
+	l.names.Range(func(key, value any) bool {
+		name, _ := key.(string)
+		if s, ok := value.(*seenName); ok {
+			out[name] = console.EventCount{Name: name, Seen: s.n.Load(), Last: attune.Millis(s.last.Load())}
+		}
+		return true
+	})
+	return out
+}
+
+// recall puts events from before the start, oldest first, behind whatever came
+// in since.
+func (l *live) recall(events []attune.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ring, people := l.ring, l.people
+	l.ring, l.people = nil, nil
+	for i := range events {
+		l.meet(&events[i])
+	}
+	for _, k := range people {
+		l.people = slices.DeleteFunc(l.people, func(o console.Known) bool { return o.Key == k.Key })
+		l.people = append(l.people, k)
+	}
+	l.people = l.people[max(0, len(l.people)-maxRecent):]
+	l.ring = append(slices.Clone(events), ring...)
+	l.ring = l.ring[max(0, len(l.ring)-maxLive):]
 }

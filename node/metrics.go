@@ -93,11 +93,13 @@ func (m *metrics) Dropped() { m.dropped.Inc() }
 // Streams says how many streams are open.
 func (m *metrics) Streams(open int64) { m.streams.Set(float64(open)) }
 
-// folded notes that e is visible to decisions, and shows it to the console.
+// folded notes that e is visible to decisions.
 func (n *Node) folded(e *attune.Event) {
 	n.metrics.folded.Inc()
-	if e.ReceivedAt != 0 {
-		n.metrics.freshness.Observe(float64(max(0, n.clock()-e.ReceivedAt)) / 1000)
+	if e.ReceivedAt == 0 {
+		return
 	}
-	n.live.seen(e)
+	took := max(0, n.clock()-e.ReceivedAt)
+	n.metrics.freshness.Observe(float64(took) / 1000)
+	n.meter.Folded(time.Duration(took) * time.Millisecond)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/attune-io/attune/catalog"
 	"github.com/attune-io/attune/collect"
 	"github.com/attune-io/attune/config"
+	"github.com/attune-io/attune/console"
 	"github.com/attune-io/attune/identity"
 	"github.com/attune-io/attune/journal"
 	journaldisk "github.com/attune-io/attune/journal/disk"
@@ -80,6 +81,7 @@ type Node struct {
 	hub       serve.Hub
 	metrics   *metrics
 	live      *live
+	meter     *console.Meter
 
 	browser atomic.Pointer[serve.Keys] // write key → source
 
@@ -104,6 +106,7 @@ func Open(ctx context.Context, cfg config.Config, opt Options) (n *Node, err err
 	n.clock = clockOf(cfg, opt)
 	n.metrics = newMetrics()
 	n.live = newLive()
+	n.meter = console.NewMeter()
 	compiled, err := cfg.Compile()
 	if err != nil {
 		return nil, err
@@ -227,7 +230,7 @@ func (n *Node) openEdge(cfg *config.Config) error {
 		Devices:     devices{n.parts}, Items: items{n.catalog},
 		Lag:        func() bool { return n.pipeline.Lag() > uint64(n.cfg.Load().Limits.LagEvents) }, //nolint:gosec // validated above 0
 		Log:        n.log,
-		Metrics:    n.metrics,
+		Metrics:    counted{n.metrics, n.meter},
 		OnAccepted: n.live.accepted,
 		Limits: collect.Limits{
 			RequestBytes: int64(cfg.Limits.RequestBytes), EventBytes: int(cfg.Limits.EventBytes), BatchEvents: cfg.Limits.BatchEvents,
@@ -248,7 +251,7 @@ func (n *Node) openEdge(cfg *config.Config) error {
 		Ingester: ingester{n},
 		Waiter:   n.pipeline,
 		People:   n.people, Segments: segments{n}, Histories: histories{n},
-		Catalog: n.catalog, Journal: n.journal, Logger: n.recorder, Decisions: n.pipeline, Notifier: &n.hub, Metrics: n.metrics,
+		Catalog: n.catalog, Journal: n.journal, Logger: n.recorder, Decisions: n.pipeline, Notifier: &n.hub, Metrics: counted{n.metrics, n.meter},
 		Keys:  keys,
 		Clock: n.clock, Mono: func() time.Duration { return time.Since(n.start) },
 		Ready: n.ready, Log: n.log,
@@ -277,6 +280,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.pipeline.Run(rooms) })
 	group.Go(func() error { return n.recorder.Run(rooms) })
 	group.Go(func() error { return n.housekeep(rooms) })
+	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
+	before := n.journal.Status()
+	group.Go(func() error { n.recall(rooms, before); return nil })
 	if n.opt.File != "" {
 		group.Go(func() error { return n.watch(rooms) })
 	}
