@@ -53,7 +53,7 @@ func (s *scratch) run(g *generator) (skipped string) {
 	case SessionKNN:
 		return s.sessions(g)
 	case RecentlyViewed:
-		return s.ranked(s.feature("last_viewed", s.engine.inputs.viewed), g, "nothing was viewed")
+		return s.ranked(s.lastViewed(), g, "nothing was viewed")
 	case List:
 		return s.ranked(s.from(g.from), g, "the list is empty")
 	case PopularBy:
@@ -183,7 +183,7 @@ func (s *scratch) pairSeeds(g *generator) {
 		add(s.cart())
 	default:
 		add(s.from(source{item: true}))
-		add(s.feature("last_viewed", s.engine.inputs.viewed))
+		add(s.lastViewed())
 	}
 }
 
@@ -194,7 +194,7 @@ func (s *scratch) sessions(g *generator) string {
 		s.seeds = append(s.seeds, s.current)
 	}
 	if !g.from.item {
-		items := s.feature("last_viewed", s.engine.inputs.viewed)
+		items := s.lastViewed()
 		if g.from.given {
 			items = s.from(g.from)
 		}

@@ -203,7 +203,7 @@ func (s *scratch) exclusions() {
 		s.skip.add(s.current, isCurrent)
 	}
 	if x.Viewed {
-		s.exclude(s.feature("last_viewed", in.viewed), wasViewed)
+		s.exclude(s.lastViewed(), wasViewed)
 	}
 	if x.Purchased {
 		index := in.purchased

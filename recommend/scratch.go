@@ -45,6 +45,8 @@ type request struct {
 	refused    bool  // the person's part of the filter does not hold
 	bound      bool  // the rules' input has the person
 	late       bool  // the deadline passed
+	looked     bool  // viewed is filled
+	viewed     []int32
 	given      []int32
 	allowed    table // given items → their place
 	skip       table // excluded items → reason
@@ -90,6 +92,7 @@ func (s *scratch) prepare() {
 	s.list, s.taken, s.caps, s.given = s.list[:0], s.taken[:0], s.caps[:0], s.given[:0]
 	s.index.reset()
 	s.restricted, s.refused, s.bound, s.late = false, false, false, false
+	s.looked = false
 	s.current = -1
 	if s.q.Item != "" {
 		if n, ok := s.engine.world.Catalog.Number(s.q.Item); ok {
@@ -166,6 +169,16 @@ func (s *scratch) feature(name string, index int) []int32 {
 	s.trace.input("features."+name, s.strings)
 	s.items = s.numbers(s.items, s.strings)
 	return s.items
+}
+
+// lastViewed returns the items the person viewed, newest first. It is read
+// once a decision, since several generators start from it.
+func (s *scratch) lastViewed() []int32 {
+	if !s.looked {
+		s.looked = true
+		s.viewed = append(s.viewed[:0], s.feature("last_viewed", s.engine.inputs.viewed)...)
+	}
+	return s.viewed
 }
 
 // trait returns the items of a list-valued trait: a list of strings, or one
