@@ -57,7 +57,9 @@ func (p *Pipeline) load(ctx context.Context) error {
 }
 
 // Checkpoint writes what changed since the last one, with the positions it
-// reflects, in one atomic batch. Workers stand still only while it is encoded.
+// reflects, in one atomic batch. Workers stand still while the tables are
+// encoded and the parts marked; a worker that reaches a marked part before it is
+// collected saves it as it was.
 //
 // A touch is an output that a checkpoint must not overtake: once the positions
 // say that a device's events are folded, nobody would ask its user's worker
@@ -79,13 +81,14 @@ func (p *Pipeline) write(ctx context.Context, sync bool) error {
 	b := &p.batch
 	b.Reset()
 	b.Journal, b.Applied, b.Sync = p.id, p.Applied(), sync
-	p.opt.Parts.Checkpoint(b)
+	p.opt.Parts.Mark()
 	for _, t := range p.tables() {
 		putRows(b, t.prefix, t.dirty)
 	}
 	putRows(b, tableOrders, p.orders.dirtyRows)
 	putRows(b, tableLog, p.log.dirtyRows)
 	p.gate.Unlock()
+	p.opt.Parts.Collect(b)
 	err := p.opt.Store.Commit(ctx, b)
 	p.opt.Parts.Saved(err)
 	if err != nil {
