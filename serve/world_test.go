@@ -128,7 +128,7 @@ func newWorld(tb testing.TB, change func(*serve.Options)) *world {
 	check(tb, err)
 	w.engine = engine{built}
 	w.recorder = serve.NewRecorder(j, 0, nil)
-	began := time.Now() //nolint:forbidigo // a test is an edge
+	began := time.Now()
 	w.options = serve.Options{
 		Decider: w.engine, Ingester: ingester{w.collector}, Waiter: w.pipe, People: people,
 		Catalog: w.catalog, Journal: j, Logger: w.recorder, Decisions: w.pipe, Notifier: w.hub,
