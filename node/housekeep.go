@@ -13,6 +13,8 @@ func (n *Node) housekeep(ctx context.Context) error {
 	defer minute.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	hour := time.NewTicker(time.Hour)
+	defer hour.Stop()
 	n.catalog.Tick(n.clock())
 	for {
 		select {
@@ -25,6 +27,10 @@ func (n *Node) housekeep(ctx context.Context) error {
 			n.catalog.Tick(n.clock())
 			if err := n.trim(ctx); err != nil {
 				n.log.Error("trim the journal; it keeps more than it should", slog.Any("error", err))
+			}
+		case <-hour.C:
+			if _, err := n.pipeline.Forget(ctx); err != nil {
+				n.log.Error("forget old decisions; the index keeps more than it should", slog.Any("error", err))
 			}
 		}
 	}

@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tidwall/gjson"
@@ -104,4 +106,40 @@ func (p *Pipeline) Decision(ctx context.Context, id string) (*attune.DecisionLog
 		return nil, fmt.Errorf("decision %q: %w: %w", id, attune.ErrCorrupt, err)
 	}
 	return &d, nil
+}
+
+// forgetBatch bounds the rows of one commit of Forget.
+const forgetBatch = 10_000
+
+// Forget drops from the index the decisions that the journal has let go of,
+// and returns how many. It looks at the whole index: call it seldom.
+func (p *Pipeline) Forget(ctx context.Context) (int, error) {
+	first := p.opt.Journal.Status().First
+	var gone [][]byte
+	err := p.opt.Store.Scan(ctx, []byte(tableLog), func(k, v []byte) error {
+		partition, n := binary.Uvarint(v)
+		if n <= 0 {
+			return nil
+		}
+		if offset, m := binary.Uvarint(v[n:]); m > 0 && partition < uint64(len(first)) && offset < first[partition] {
+			gone = append(gone, bytes.Clone(k))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for decisions to forget: %w", err)
+	}
+	// Only one goroutine may commit at a time.
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	for rows := range slices.Chunk(gone, forgetBatch) {
+		var b profile.Batch
+		for _, k := range rows {
+			b.Delete(k)
+		}
+		if err := p.opt.Store.Commit(ctx, &b); err != nil {
+			return 0, fmt.Errorf("forget decisions: %w", err)
+		}
+	}
+	return len(gone), nil
 }
