@@ -41,6 +41,13 @@ func (c *Catalog) Put(id string, fields map[string]any, s Stamp) error {
 	return nil
 }
 
+// Check returns what Put would refuse about these fields of an item, nil when
+// nothing: for callers that make a put durable before they apply it.
+func (c *Catalog) Check(id string, fields map[string]any) error {
+	_, err := c.claims(id, fields, Stamp{})
+	return err
+}
+
 // claims checks fields and copies them, in order of their names.
 func (c *Catalog) claims(id string, fields map[string]any, s Stamp) ([]claim, error) {
 	if id == "" || len(id) > 512 {

@@ -20,7 +20,6 @@ import (
 // Bounds of writing items.
 const (
 	maxItemBytes  = 64 << 10
-	maxAttributes = 64
 	maxBulkBytes  = 256 << 20
 	bulkBatch     = 1000
 	maxRejections = 1000 // that an answer lists
@@ -150,37 +149,16 @@ func decodeItem(raw []byte) (*attune.Item, error) {
 	if d.More() {
 		return nil, invalid("", "there is more after the item")
 	}
-	return it, checkAttributes(it.Attributes)
-}
-
-// checkAttributes refuses what the catalog would: a record that can not be
-// applied must not be journaled.
-func checkAttributes(attributes map[string]any) error {
-	if len(attributes) > maxAttributes {
-		return invalid("attributes", fmt.Sprintf("want at most %d, got %d", maxAttributes, len(attributes)))
-	}
-	for name, v := range attributes {
-		if name == "" || len(name) > 128 {
-			return invalid("attributes", fmt.Sprintf("want names of 1 to 128 bytes, got one of %d", len(name)))
-		}
-		switch v := v.(type) {
-		case nil, string, float64, bool:
-		case []any:
-			for _, x := range v {
-				if _, ok := x.(string); !ok {
-					return invalid("attributes."+name, "want a list of strings")
-				}
-			}
-		default:
-			return invalid("attributes."+name, "want a string, a number, true or false, a list of strings, or null; flatten what is nested")
-		}
-	}
-	return nil
+	return it, nil
 }
 
 func (s *Server) itemRecord(it *attune.Item) (attune.Record, error) {
 	if err := identity.CheckID(it.ID); err != nil {
 		return attune.Record{}, invalid("id", err.Error())
+	}
+	// What the catalog would refuse must not be journaled.
+	if err := s.o.Catalog.Check(it.ID, it.Attributes); err != nil && !it.Deleted {
+		return attune.Record{}, invalid("attributes", err.Error())
 	}
 	payload, err := json.Marshal(it)
 	if err != nil {
