@@ -60,10 +60,31 @@ type Options struct {
 type Node struct {
 	opt   Options
 	log   *slog.Logger
-	cfg   atomic.Pointer[config.Config]
 	clock func() attune.Millis
 	start time.Time
+	setup
+	state
+	edge
+	eyes
 
+	listening chan struct{} // closed once the node listens
+	address   string        // the public one; written before listening is closed
+	closing   sync.Once
+	closed    error
+}
+
+// setup is what a reload of the configuration exchanges.
+type setup struct {
+	reload  sync.Mutex // one reload at a time
+	cfg     atomic.Pointer[config.Config]
+	rules   atomic.Pointer[config.Compiled]
+	engine  atomic.Pointer[recommend.Engine]
+	browser atomic.Pointer[serve.Keys] // write key → source
+	version atomic.Uint64
+}
+
+// state is what the pipeline writes and decisions read.
+type state struct {
 	journal  journal.Journal
 	store    profile.Store
 	parts    *profile.Parts
@@ -71,27 +92,22 @@ type Node struct {
 	catalog  *catalog.Catalog
 	models   pipeline.Models
 	pipeline *pipeline.Pipeline
+}
 
-	rules     atomic.Pointer[config.Compiled]
-	engine    atomic.Pointer[recommend.Engine]
+// edge is what speaks HTTP.
+type edge struct {
 	keys      *collect.Keys
 	collector *collect.Collector
 	server    *serve.Server
 	recorder  *serve.Recorder
 	hub       serve.Hub
-	metrics   *metrics
-	live      *live
-	meter     *console.Meter
+}
 
-	browser atomic.Pointer[serve.Keys] // write key → source
-
-	listening chan struct{} // closed once the node listens
-	address   string        // the public one; written before listening is closed
-
-	closing sync.Once
-	closed  error
-	reload  sync.Mutex // one reload at a time
-	version atomic.Uint64
+// eyes are what operators look through.
+type eyes struct {
+	metrics *metrics
+	live    *live
+	meter   *console.Meter
 }
 
 // Open opens the data directory and builds every room. A directory that
