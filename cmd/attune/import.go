@@ -12,6 +12,7 @@ import (
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/collect/file"
 	"github.com/attune-io/attune/config"
+	"github.com/attune-io/attune/feature"
 	"github.com/attune-io/attune/node"
 )
 
@@ -101,6 +102,12 @@ func (c *importCommand) prepare() (in file.Import, closeRejects func() error, er
 // lines is no mistake in a file that somebody picked.
 const largeEvent = 4 << 20
 
+// What an import asks for itself.
+const (
+	importCheckpoint = feature.Duration(10 * time.Second)
+	importCache      = 768 << 20
+)
+
 // local imports into the data directory of a node that is not running.
 func (c *importCommand) local(a *app, in file.Import, bar *bar) (sum file.Summary, err error) {
 	cfg, err := c.config()
@@ -125,6 +132,10 @@ func (c *importCommand) config() (config.Config, error) {
 // openLocal opens a node that will not listen.
 func openLocal(a *app, cfg config.Config, log *slog.Logger) (*node.Node, error) {
 	cfg.Limits.EventBytes = max(cfg.Limits.EventBytes, largeEvent)
+	// Nobody reads meanwhile, and a crash costs a repeated import. So people
+	// are written seldom, and the memory that readers would have keeps them.
+	cfg.Profiles.Checkpoint = max(cfg.Profiles.Checkpoint, importCheckpoint)
+	cfg.Profiles.CacheBytes = max(cfg.Profiles.CacheBytes, importCache)
 	n, err := node.Open(a.ctx, cfg, node.Options{Log: log})
 	if errors.Is(err, attune.ErrBusy) {
 		return nil, fmt.Errorf("%w; a running server takes imports with --url and --secret", err)

@@ -16,6 +16,7 @@ import (
 
 // commands is the command line. Each command's Run gets an app.
 type commands struct {
+	Demo     demoCommand     `cmd:"" help:"Open a shop with real orders on this machine, and see it change for you."`
 	Serve    serveCommand    `cmd:"" help:"Run the server."`
 	Init     initCommand     `cmd:"" help:"Write a commented starter configuration with fresh keys."`
 	Validate validateCommand `cmd:"" help:"Check a configuration and list every fault."`

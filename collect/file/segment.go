@@ -43,16 +43,18 @@ func (s *segment) next() (Row, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if !gjson.ValidBytes(line) || line[0] != '{' {
+		if line[0] != '{' || !gjson.ValidBytes(line) {
 			return Row{}, faultAt(s.row, line, "the line is not a JSON object")
 		}
-		// The copy is what is handed on: the line's memory is used again.
-		line = bytes.Clone(line)
-		list := gjson.GetBytes(line, "batch")
-		if !list.IsArray() || gjson.GetBytes(line, "type").Exists() {
-			return s.event(line, 0)
+		if bytes.Contains(line, []byte(`"batch"`)) {
+			// The copy is what is handed on: the line's memory is used again.
+			whole := bytes.Clone(line)
+			if list := gjson.GetBytes(whole, "batch"); list.IsArray() && !gjson.GetBytes(whole, "type").Exists() {
+				s.batch(whole, list)
+				continue
+			}
 		}
-		s.batch(line, list)
+		return s.event(line, 0)
 	}
 }
 
@@ -111,15 +113,16 @@ func escapePath(name string) string {
 	return string(b)
 }
 
-// event settles the messageId and the time of one call.
+// event settles the messageId and the time of one call. What it returns has
+// memory of its own.
 func (s *segment) event(e []byte, part int) (Row, error) {
 	row := Row{Number: s.row}
-	var id, at gjson.Result
-	var original bool
+	var at gjson.Result
+	id, original := "", false
 	gjson.ParseBytes(e).ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "messageId":
-			id = v
+			id = v.String()
 		case "timestamp":
 			at = v
 		case "originalTimestamp":
@@ -137,24 +140,49 @@ func (s *segment) event(e []byte, part int) (Row, error) {
 		}
 		row.Time = t + s.shift
 	}
-	var err error
+	if id == "" {
+		e = s.named(e, part)
+	} else {
+		e = bytes.Clone(e)
+	}
 	if s.shift != 0 && row.Time != 0 {
-		if e, err = sjson.SetBytes(e, "timestamp", row.Time.String()); err == nil && original {
-			// It is before the shift, and would be taken for the client's clock.
-			e, err = sjson.DeleteBytes(e, "originalTimestamp")
+		var err error
+		if e, err = shifted(e, row.Time, original); err != nil {
+			return row, faultAt(s.row, e, "its time cannot be changed: %v", err)
 		}
-		if err == nil {
-			e, err = sjson.DeleteBytes(e, "sentAt")
-		}
-	}
-	if err == nil && (!id.Exists() || id.String() == "") {
-		e, err = sjson.SetBytes(e, "messageId", s.ids.row(s.row, part))
-	}
-	if err != nil {
-		return row, faultAt(s.row, e, "the event cannot be changed: %v", err)
 	}
 	row.Event = e
 	return row, nil
+}
+
+// named returns a copy of e, an object, with a messageId made from its row.
+func (s *segment) named(e []byte, part int) []byte {
+	if gjson.GetBytes(e, "messageId").Exists() { // empty, and the last one counts
+		e, _ = sjson.DeleteBytes(e, "messageId") // it is valid JSON with that member
+	}
+	id := s.ids.row(s.row, part)
+	out := make([]byte, 0, len(e)+len(id)+20)
+	out = append(append(append(out, `{"messageId":"`...), id...), '"')
+	rest := bytes.TrimLeft(e[1:], " \t\r\n")
+	if rest[0] != '}' {
+		out = append(out, ',')
+	}
+	return append(out, rest...)
+}
+
+// shifted returns e as having happened at. What clients' clocks said is of
+// before the shift, and would be taken for the truth.
+//
+//revive:disable-next-line:flag-parameter // the flag says what is there.
+func shifted(e []byte, at attune.Millis, original bool) ([]byte, error) {
+	e, err := sjson.SetBytes(e, "timestamp", at.String())
+	if err == nil && original {
+		e, err = sjson.DeleteBytes(e, "originalTimestamp")
+	}
+	if err == nil {
+		e, err = sjson.DeleteBytes(e, "sentAt")
+	}
+	return e, err
 }
 
 // instant reads a time as the HTTP API does: RFC 3339 or near it, or a number of
