@@ -29,6 +29,8 @@ check: vet ## the quick inner loop: format, vet, unit tests
 	@$(GO) test $$($(GO) list ./... | grep -v /e2e)
 
 test: e2e-deps vet lint vuln ## everything: lint, unit, race, crash, real SDKs, a real browser
+	@echo "== the browser SDK's own tests (node --test, Chromium)"
+	@cd sdk/js && npm test --silent
 	@echo "== go test -race ./... (unit, conformance, crash, SDK and browser tests)"
 	@$(GO) test -race -timeout 30m ./...
 	@echo "== the benchmark's own module"
