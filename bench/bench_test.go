@@ -10,7 +10,7 @@ import (
 
 func TestParseWrk(t *testing.T) {
 	got, err := parseWrk("Running 1s test\nRESULT requests=500 us=1000000 p50=120 p99=4000 status=2 socket=1\n")
-	want := wrkResult{perSecond: 500, p50: 120 * time.Microsecond, p99: 4 * time.Millisecond, failed: 3}
+	want := wrkResult{requests: 500, perSecond: 500, p50: 120 * time.Microsecond, p99: 4 * time.Millisecond, failed: 3}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

@@ -46,7 +46,7 @@ func (b *bench) bulk(ctx context.Context) error {
 	})
 	// Ask for everybody, so that the caches fill.
 	what := forYou(s, w.people, w.items)
-	if _, err := b.wrk(ctx, s.address, what, 16); err != nil {
+	if _, err := b.wrk(ctx, s, what, 16); err != nil {
 		return err
 	}
 	now, peak, err := s.memory()
@@ -153,8 +153,8 @@ func (b *bench) rate(ctx context.Context, w world, name string) (float64, error)
 		return 0, err
 	}
 	b.add(row{
-		what: name + " world: GET for-you, 16 connections", ours: fmt.Sprintf("%s, p99 at half %s; RSS %s, peak %s",
-			perSecond(v.ours), millis(quantile(took, .99)), megabytes(now), megabytes(peak)),
+		what: name + " world: GET for-you, 16 connections", ours: fmt.Sprintf("%s, %s CPU, p99 at half %s; RSS %s, peak %s",
+			perSecond(v.ours), micros(v.cpu), millis(quantile(took, .99)), megabytes(now), megabytes(peak)),
 		noop: perSecond(v.noop), ratio: fmt.Sprintf("%.2f", v.ratio),
 	})
 	return v.ours, nil

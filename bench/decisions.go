@@ -65,14 +65,7 @@ func (b *bench) recommendations(ctx context.Context, s *server) error {
 		if err != nil {
 			return err
 		}
-		target := fmt.Sprintf("≥ %.1f", r.want)
-		if r.stretch < 1 {
-			target += fmt.Sprintf(" (%.1f)", r.stretch)
-		}
-		b.add(row{
-			what: r.name, ours: fmt.Sprintf("%s, p50 %s, p99 %s, %d failed", perSecond(v.ours), millis(v.p50), millis(v.p99), v.failed),
-			noop: perSecond(v.noop), ratio: fmt.Sprintf("%.2f", v.ratio), target: target, met: verdict(v.ratio >= r.want, v.ratio >= r.stretch),
-		})
+		b.add(v.row(r.name, r.want, r.stretch))
 		if r.half == 0 {
 			continue
 		}

@@ -75,4 +75,6 @@ func thousands(v float64) string {
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Nanoseconds())/1e6) }
 
+func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d.Nanoseconds())/1e3) }
+
 func megabytes(n int64) string { return fmt.Sprintf("%d MB", n>>20) }
