@@ -26,6 +26,39 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
+// fault is the refusal as an answer says it.
+func (r *refusal) fault() map[string]string {
+	return map[string]string{"code": r.name(), "message": r.text}
+}
+
+// name is the refusal's word for programs: why the body is bad, else what the
+// status means. They are the words that every other answer of Attune uses.
+func (r *refusal) name() string {
+	if r.code != "" {
+		return r.code
+	}
+	switch r.status {
+	case http.StatusUnauthorized:
+		return "unauthorized"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusMethodNotAllowed:
+		return "method_not_allowed"
+	case http.StatusConflict:
+		return "conflict"
+	case http.StatusRequestEntityTooLarge:
+		return CodeTooBig
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return "busy"
+	case http.StatusInternalServerError:
+		return "internal"
+	default:
+		return "invalid"
+	}
+}
+
 const errJSON = "invalid json"
 
 // firstChunk is what a body's buffer starts with; it grows fourfold from there,

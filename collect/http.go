@@ -23,6 +23,21 @@ type route struct {
 	serve   func(http.ResponseWriter, *http.Request) error
 }
 
+// Route is one address that is served, and the method it takes.
+type Route struct{ Method, Path string }
+
+// Routes lists what Register serves, as net/http's patterns write it. OPTIONS,
+// which every address answers, is left out. The OpenAPI document has the same.
+func (c *Collector) Routes() []Route {
+	var out []Route
+	for _, r := range c.routes() {
+		for _, m := range r.methods {
+			out = append(out, Route{Method: m, Path: r.path})
+		}
+	}
+	return out
+}
+
 func (c *Collector) routes() []route {
 	post, get := []string{http.MethodPost}, []string{http.MethodGet}
 	both := []string{http.MethodGet, http.MethodPost}
@@ -245,9 +260,11 @@ func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, 
 		var text string
 		status, text = allRefused(res.Rejected, n)
 		c.o.Metrics.Refused(status)
-		b = append(b, `{"error":`...)
+		b = append(b, `{"error":{"code":`...)
+		b = gjson.AppendJSONString(b, (&refusal{status: status}).name())
+		b = append(b, `,"message":`...)
 		b = gjson.AppendJSONString(b, text)
-		b = append(b, `,"ok":false,"accepted":0`...)
+		b = append(b, `},"ok":false,"accepted":0`...)
 	}
 	b = append(b, `,"rejected":[`...)
 	for i := range res.Rejected[:min(len(res.Rejected), maxListed)] {
@@ -342,14 +359,14 @@ func (c *Collector) fail(w http.ResponseWriter, r *http.Request, err error) {
 	c.refuse(w, ref)
 }
 
-// refuse writes a refusal: {"error": text}. A 401 goes without WWW-Authenticate,
+// refuse writes a refusal: {"error":{"code","message"}}. A 401 goes without WWW-Authenticate,
 // which would make a browser ask the visitors of a shop for a password.
 func (c *Collector) refuse(w http.ResponseWriter, r *refusal) {
 	c.o.Metrics.Refused(r.status)
 	if r.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(r.after))
 	}
-	writeJSON(w, r.status, map[string]any{"error": r.text, "ok": false})
+	writeJSON(w, r.status, map[string]any{"error": r.fault(), "ok": false})
 }
 
 // writeJSON writes an answer that is not on the hot path.

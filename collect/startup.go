@@ -80,12 +80,16 @@ func (c *Collector) health(w http.ResponseWriter, _ *http.Request) error {
 // deadLetters answers GET /v1/dead-letters?limit=, newest first. The server
 // secret is needed: what was refused is somebody's data all the same.
 func (c *Collector) deadLetters(w http.ResponseWriter, r *http.Request) error {
-	who, _, err := c.authenticate(r)
+	who, known, err := c.authenticate(r)
 	if err != nil {
 		return err
 	}
 	if !who.server {
-		return &refusal{status: http.StatusUnauthorized, text: "the dead-letter list needs the server secret, as Basic username or Bearer token"}
+		status := http.StatusUnauthorized
+		if known {
+			status = http.StatusForbidden // a good key, but not for this
+		}
+		return &refusal{status: status, text: "the dead-letter list needs the server secret, as Basic username or Bearer token"}
 	}
 	limit := 100
 	if s := r.URL.Query().Get("limit"); s != "" {

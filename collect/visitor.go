@@ -181,7 +181,7 @@ func (c *Collector) visitor(w http.ResponseWriter, r *http.Request) error {
 		if token, err = c.desk.issue(r.Context(), id); err != nil {
 			if errors.Is(err, errHasToken) {
 				writeJSON(w, http.StatusConflict, map[string]any{
-					"error": err.Error(), "ok": false, "anonymous_id": id,
+					"error": (&refusal{status: http.StatusConflict, text: err.Error()}).fault(), "ok": false, "anonymous_id": id,
 					"next": "send the token you were given in the header " + visitorHeader + ", or POST /v1/visitor without anonymous_id and use the id it answers",
 				})
 				return nil
