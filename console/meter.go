@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"maps"
 	"math/bits"
 	"slices"
 	"sync"
@@ -21,8 +22,9 @@ type Meter struct {
 	accepted, rejected, noID, refused, folded, dropped atomic.Uint64
 	streams                                            atomic.Int64
 	reflect, decide                                    histogram
-	decided                                            sync.Map // of answered → *atomic.Uint64
-	kinds                                              atomic.Int64
+	// decided is replaced whole when a new kind of answer comes: readers take
+	// no lock.
+	decided atomic.Pointer[map[answered]*atomic.Uint64]
 
 	mu     sync.Mutex
 	points []Point // newest last, at most History
@@ -62,7 +64,11 @@ type Totals struct {
 }
 
 // NewMeter returns a Meter at zero.
-func NewMeter() *Meter { return &Meter{} }
+func NewMeter() *Meter {
+	m := &Meter{}
+	m.decided.Store(&map[answered]*atomic.Uint64{})
+	return m
+}
 
 // Accepted counts durable events.
 func (m *Meter) Accepted(events int) { m.accepted.Add(uint64(max(events, 0))) } //nolint:gosec // not negative
@@ -96,16 +102,28 @@ func (m *Meter) Folded(took time.Duration) {
 func (m *Meter) Decided(placement, fallback string, took time.Duration) {
 	m.decide.observe(took)
 	k := answered{placement, fallback}
-	n, ok := m.decided.Load(k)
-	if !ok {
-		if m.kinds.Add(1) > maxAnswered {
-			k = answered{"other", fallback}
-		}
-		n, _ = m.decided.LoadOrStore(k, new(atomic.Uint64))
+	if n := (*m.decided.Load())[k]; n != nil {
+		n.Add(1)
+		return
 	}
-	if c, ok := n.(*atomic.Uint64); ok {
-		c.Add(1)
+	m.meet(k).Add(1)
+}
+
+// meet returns the counter of a kind of answer that is new.
+func (m *Meter) meet(k answered) *atomic.Uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := *m.decided.Load()
+	if len(old) >= maxAnswered {
+		k = answered{"other", ""}
 	}
+	if n := old[k]; n != nil {
+		return n
+	}
+	next := maps.Clone(old)
+	next[k] = new(atomic.Uint64)
+	m.decided.Store(&next)
+	return next[k]
 }
 
 // Points returns the points after the instant since, oldest first.
@@ -127,13 +145,9 @@ func (m *Meter) Totals() Totals {
 }
 
 func (m *Meter) eachAnswer(fn func(k answered, n uint64)) {
-	m.decided.Range(func(key, value any) bool {
-		k, _ := key.(answered)
-		if c, ok := value.(*atomic.Uint64); ok {
-			fn(k, c.Load())
-		}
-		return true
-	})
+	for k, n := range *m.decided.Load() {
+		fn(k, n.Load())
+	}
 }
 
 // mark is the counters as they were at the end of a second.

@@ -4,21 +4,23 @@ import { h, put, num, bytes, ms, span, percent, short, api, every, setClock, loa
 import { Plot } from "./plot.js";
 
 const rate = (v) => short(v) + "/s";
+// An event's receipt is known to the millisecond, no finer.
+const wholeMs = (v) => (v < 1 ? "< 1 ms" : ms(Math.round(v)));
 
 export function mount(el) {
   const tiles = h("dl", { class: "card tiles" });
   const table = h("div", {}, loading());
   const bad = h("div");
   const plots = [
-    new Plot({ title: "Events", note: "per second", format: rate, series: [
+    new Plot({ title: "Events", note: "a second", format: rate, series: [
       { name: "accepted", get: (p) => p.accepted }, { name: "rejected", get: (p) => p.rejected }] }),
-    new Plot({ title: "Event to decision", note: "ms, received until decisions reflect it", format: ms, series: [
+    new Plot({ title: "Event to decision", note: "ms until decisions reflect it", format: wholeMs, series: [
       { name: "p50", get: (p) => p.reflect_p50 }, { name: "p99", get: (p) => p.reflect_p99 }] }),
-    new Plot({ title: "Decision latency", note: "ms, request until answer", format: ms, series: [
+    new Plot({ title: "Decision latency", note: "ms from request to answer", format: ms, series: [
       { name: "p50", get: (p) => p.decide_p50 }, { name: "p99", get: (p) => p.decide_p99 }] }),
-    new Plot({ title: "Decisions", note: "placements answered per second", format: rate, series: [{ name: "decisions", get: (p) => p.decisions }] }),
+    new Plot({ title: "Decisions", note: "placements answered a second", format: rate, series: [{ name: "decisions", get: (p) => p.decisions }] }),
     new Plot({ title: "Fallbacks", note: "% of answers, by what answered", format: (v) => v.toFixed(1) + " %", series: [] }),
-    new Plot({ title: "Pipeline lag", note: "records journaled and not folded", format: num, series: [{ name: "records", get: (p) => p.lag }] }),
+    new Plot({ title: "Pipeline lag", note: "records not folded yet", format: num, series: [{ name: "records", get: (p) => p.lag }] }),
   ];
   put(el,
     h("div", { class: "top" }, h("h1", {}, "Overview"), h("p", {}, "The last five minutes, second by second")),
@@ -60,7 +62,7 @@ function tilesOf({ gauges: g, totals: t }) {
     tile("Parts in memory", num(g.parts_memory), bytes(g.parts_bytes)),
     tile("Items", num(g.items)),
     tile("Accepted", num(t.accepted), "since the start"),
-    tile("Rejected", num(t.rejected), t.refused ? num(t.refused) + " requests refused" : "see dead letters"),
+    tile("Rejected", num(t.rejected), t.refused ? num(t.refused) + " requests" : "see dead letters"),
     tile("Streams open", num(t.streams)),
     tile("Journal", bytes(g.journal_bytes), "profiles " + bytes(g.profile_bytes)),
     tile("Uptime", span(g.uptime_ms), g.corrupt ? num(g.corrupt) + " corrupt records" : ""),

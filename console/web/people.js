@@ -106,7 +106,7 @@ function timeline(el, p) {
     let day;
     put(el, h("ol", { class: "feed person" }, events.map((e) => {
       const at = Date.parse(e.timestamp), date = new Date(at).toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-      const sep = date !== day && h("li", { class: "row head" }, h("span", {}, ""), h("span", {}, date));
+      const sep = date !== day && h("li", { class: "day" }, date);
       day = date;
       return [sep, moment(e, at)];
     })));

@@ -73,7 +73,7 @@ export class Plot {
     for (let minute = 0; minute <= 5; minute++) {
       const at = this.x(last - minute * 60_000);
       g.textAlign = minute === 0 ? "right" : minute === 5 ? "left" : "center";
-      g.fillText(minute === 0 ? "now" : `−${minute} min`, minute === 0 ? width - pad.right : at, height - 4);
+      g.fillText(minute === 0 ? "now" : minute === 5 ? "−5 min" : `−${minute}`, minute === 0 ? width - pad.right : at, height - 4);
     }
     this.series.forEach((s, i) => this.line(g, s, y, ink(`--s${(i % 6) + 1}`)));
     this.hover(g, y, ink, width);

@@ -12,8 +12,8 @@ export function sees(el, key) {
 function form(el, key, s) {
   const names = s.placements;
   const placement = h("select", {}, names.map((n) => h("option", { value: n, selected: n === (names.includes("for-you") ? "for-you" : names[0]) }, n)));
-  const item = h("input", { placeholder: "sku-1", size: 14, "aria-label": "Item the page is about" });
-  const query = h("input", { placeholder: "red shoes", size: 14, "aria-label": "Search text" });
+  const item = h("input", { placeholder: "sku-1", size: 10, "aria-label": "Item the page is about" });
+  const query = h("input", { placeholder: "red shoes", size: 10, "aria-label": "Search text" });
   const limit = h("input", { type: "number", min: 1, max: 200, placeholder: "10", "aria-label": "How many items" });
   const out = h("div", {}, loading());
   put(el, h("div", { class: "filters" }, h("label", { class: "field" }, "Placement", placement), h("label", { class: "field" }, "Item", item),
