@@ -74,6 +74,7 @@ try {
   await visit.waitForFunction((id) => document.querySelector('[data-feature="recent_five_purchases"]')?.dataset.ids?.split(' ').includes(id), seen.product);
   seen.purchases = (await bought.getAttribute('data-ids')).split(' ');
   seen.latency = await visit.textContent('#latency');
+  await visit.waitForTimeout(600); // the drawer slides in
   await shoot(visit, 'shop-drawer');
   console.log(JSON.stringify({ done: seen, left: [...left], errors }));
 } finally {
