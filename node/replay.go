@@ -199,7 +199,11 @@ func (rep *Replayed) compare(ctx context.Context, disk, again *profile.Parts, ke
 			continue
 		}
 		var err error
-		if a, err = stateOf(ctx, disk, k, a[:0]); err != nil {
+		if a, err = stateOf(ctx, disk, k, a[:0]); errors.Is(err, attune.ErrCorrupt) {
+			rep.differ(k, "the disk has what does not read: "+err.Error())
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if b, err = stateOf(ctx, again, k, b[:0]); err != nil {
