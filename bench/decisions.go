@@ -73,10 +73,15 @@ func (b *bench) recommendations(ctx context.Context, s *server) error {
 		if err != nil {
 			return err
 		}
+		idle, err := b.atHalf(b.noop, r.what, v.ours)
+		if err != nil {
+			return err
+		}
 		p99 := quantile(took, .99)
 		b.add(row{
 			what: "… at half of that rate: p99", ours: fmt.Sprintf("%s (p50 %s, %s requests at %s)",
 				millis(p99), millis(quantile(took, .5)), thousands(float64(len(took))), perSecond(v.ours/2)),
+			noop:   fmt.Sprintf("p99 %s at the same rate", millis(quantile(idle, .99))),
 			target: "< 5 ms", met: verdict(p99 < r.half, false),
 		})
 	}
