@@ -3,6 +3,7 @@ package collect
 import (
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // segmentSettings answers what Segment's browser SDK asks before it sends.
@@ -32,14 +33,14 @@ func (c *Collector) segmentSettings(w http.ResponseWriter, r *http.Request) erro
 func (c *Collector) sourceConfig(w http.ResponseWriter, r *http.Request) error {
 	key := queryKey(r)
 	if key == "" {
-		who, known, err := c.authenticate(r)
-		switch {
-		case err != nil:
-			return err
-		case !known:
-			return &refusal{status: http.StatusUnauthorized, text: errNoKey}
-		}
-		key = who.source.WriteKey
+		key = r.Header.Get("X-Write-Key")
+	}
+	if key == "" {
+		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		key = basicUser(scheme, given)
+	}
+	if key == "" {
+		return &refusal{status: http.StatusUnauthorized, text: errNoKey}
 	}
 	s := c.o.Keys.source(key)
 	if s == nil {

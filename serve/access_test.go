@@ -190,6 +190,9 @@ func TestDocument(t *testing.T) {
 			}
 			r, err := http.NewRequestWithContext(t.Context(), strings.ToUpper(method), strings.ReplaceAll(strings.ReplaceAll(path, "{", ""), "}", ""), nil)
 			check(t, err)
+			if op.Room == "node" {
+				continue // its own test walks the running process
+			}
 			if _, pattern := mux.Handler(r); pattern == "" {
 				t.Errorf("%s is in the document, and nobody serves it", name)
 			}
