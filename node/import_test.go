@@ -216,7 +216,7 @@ func retail(t *testing.T) (path string, lines []line) {
 	if err != nil {
 		t.Skipf("SKIPPED, Online Retail is not checked: %v", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func stock(a *app, cfg config.Config, log *slog.Logger) error {
 	note := filepath.Join(cfg.DataDir, "demo.json")
 	now := attune.MillisOf(time.Now())
 	var s stocked
-	text, err := os.ReadFile(note)
+	text, err := os.ReadFile(note) //nolint:gosec // in the data directory
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.ShiftTo = now
@@ -60,7 +60,7 @@ func stock(a *app, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "Imported %s orders and what was looked at before them in %.1f s.\n", grouped(sum.Accepted), time.Since(began).Seconds())
+	fmt.Fprintf(a.stdout, "Imported %s invoices and what was looked at before them in %.1f s.\n", grouped(sum.Accepted), time.Since(began).Seconds())
 	s.Done = true
 	return s.write(note)
 }
@@ -107,7 +107,7 @@ func importSlice(a *app, cfg config.Config, log *slog.Logger, shiftTo attune.Mil
 	}
 	bar := newBar(a.stderr, []string{path})
 	defer bar.done()
-	return sum, n.Work(a.ctx, bar.while(&sum, file.Import{
+	return sum, n.Work(a.ctx, importing(&sum, file.Import{
 		Files: []string{path}, Options: file.Options{Mapping: mapping}, ShiftTo: shiftTo,
 		Sink: &shelves{to: n.Sink("online-retail")}, Progress: bar.progress,
 		Batch: 100, // orders, each with a view for every line
@@ -177,9 +177,12 @@ func looked(raw []byte) ([][]byte, error) {
 		return nil, err
 	}
 	lines, _ := order.Properties["products"].([]any)
-	at, err := time.Parse(time.RFC3339Nano, order.Timestamp)
-	if order.Event != "Order Completed" || err != nil || len(lines) == 0 {
+	if order.Event != "Order Completed" || len(lines) == 0 {
 		return [][]byte{raw}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, order.Timestamp)
+	if err != nil {
+		return nil, err
 	}
 	pace := min(viewEvery, viewWhole/time.Duration(len(lines)))
 	out := make([][]byte, 0, len(lines)+1)

@@ -58,7 +58,7 @@ func (c *importCommand) Run(a *app) error {
 			sum, err = file.Run(a.ctx, in)
 		}
 	default:
-		sum, err = c.local(a, in, bar)
+		sum, err = c.local(a, in)
 	}
 	bar.done()
 	if err := errors.Join(err, closeRejects()); err != nil {
@@ -109,7 +109,7 @@ const (
 )
 
 // local imports into the data directory of a node that is not running.
-func (c *importCommand) local(a *app, in file.Import, bar *bar) (sum file.Summary, err error) {
+func (c *importCommand) local(a *app, in file.Import) (sum file.Summary, err error) {
 	cfg, err := c.config()
 	if err != nil {
 		return sum, err
@@ -120,7 +120,7 @@ func (c *importCommand) local(a *app, in file.Import, bar *bar) (sum file.Summar
 		return sum, err
 	}
 	in.Sink = n.Sink(c.Source)
-	return sum, n.Work(a.ctx, bar.while(&sum, in))
+	return sum, n.Work(a.ctx, importing(&sum, in))
 }
 
 // config is the node's own, so that the same features are folded.

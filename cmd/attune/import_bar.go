@@ -110,8 +110,8 @@ func (b *bar) done() {
 	b.end()
 }
 
-// while returns work that runs in and leaves its summary in sum.
-func (b *bar) while(sum *file.Summary, in file.Import) func(context.Context) error {
+// importing returns work that runs in and leaves its summary in sum.
+func importing(sum *file.Summary, in file.Import) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		*sum, err = file.Run(ctx, in)
 		return err

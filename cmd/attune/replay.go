@@ -17,7 +17,7 @@ type replayCommand struct {
 }
 
 // errDiffers is the end of a replay that found differences.
-var errDiffers = errors.New("the profiles on disk are not what the journal says") //nolint:gochecknoglobals // a sentinel
+var errDiffers = errors.New("the profiles on disk are not what the journal says")
 
 // Run folds the whole journal again and compares with the profiles on disk.
 func (c *replayCommand) Run(a *app) error {

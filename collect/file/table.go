@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,9 +38,8 @@ type table struct {
 	open  map[groupKey]*group
 	done  map[uint64]struct{} // hashes of closed groups
 	ended bool
-	past  []string // layouts are read once a distinct text: times repeat
+	text  string // the time read last, and what it is: neighbours share one
 	last  attune.Millis
-	text  string
 }
 
 type groupKey struct {
@@ -232,34 +232,38 @@ func (t *table) join(rule int, at attune.Millis) error {
 	}
 	g := t.open[key]
 	if g == nil {
-		if _, late := t.done[t.hash(key)]; late {
-			return t.fault("%s %q went on more than %d rows after its last row; sort the file, or raise window", t.m.Group, clip(key.value), t.m.Window)
-		}
-		g = &group{key: key, rule: &t.m.Rules[rule], row: t.recs.row, time: at, sums: make([]int64, len(t.m.Rules[rule].properties))}
-		for _, f := range t.recs.fields {
-			g.head = append(g.head, string(bytes.TrimSpace(f)))
-		}
-		if err := t.add(g); err != nil {
-			return err
-		}
-		t.open[key] = g
-		t.order = append(t.order, g)
-	} else {
-		if err := t.add(g); err != nil {
-			return err
-		}
-		if last := len(t.order) - 1; t.order[last] != g {
-			i := slices.Index(t.order, g)
-			t.order = append(slices.Delete(t.order, i, i+1), g)
-		}
+		return t.begin(key, at)
+	}
+	if err := t.add(g); err != nil {
+		return err
+	}
+	if last := len(t.order) - 1; t.order[last] != g {
+		i := slices.Index(t.order, g)
+		t.order = append(slices.Delete(t.order, i, i+1), g)
 	}
 	g.touched = t.recs.row
 	return nil
 }
 
-func (t *table) hash(key groupKey) uint64 {
-	return attune.Hash(string(rune(key.rule)) + key.value)
+// begin opens a group with the record as its first.
+func (t *table) begin(key groupKey, at attune.Millis) error {
+	if _, late := t.done[key.hash()]; late {
+		return t.fault("%s %q went on more than %d rows after its last row; sort the file, or raise window", t.m.Group, clip(key.value), t.m.Window)
+	}
+	rule := &t.m.Rules[key.rule]
+	g := &group{key: key, rule: rule, row: t.recs.row, touched: t.recs.row, time: at, sums: make([]int64, len(rule.properties))}
+	for _, f := range t.recs.fields {
+		g.head = append(g.head, string(bytes.TrimSpace(f)))
+	}
+	if err := t.add(g); err != nil {
+		return err
+	}
+	t.open[key] = g
+	t.order = append(t.order, g)
+	return nil
 }
+
+func (k groupKey) hash() uint64 { return attune.Hash(strconv.Itoa(k.rule) + " " + k.value) }
 
 // add takes the record's product line and sums into g, or nothing of it.
 func (t *table) add(g *group) error {
@@ -318,7 +322,7 @@ func (t *table) close(g *group) (Row, error) {
 	if len(t.done) >= maxClosed {
 		clear(t.done)
 	}
-	t.done[t.hash(g.key)] = struct{}{}
+	t.done[g.key.hash()] = struct{}{}
 	// Not the rule's number: rules come and go, and the ids have to stay.
 	return t.event(g, t.ids.group(g.rule.Type+" "+g.rule.Event+" "+g.key.value), func(c string) string { return g.head[t.index[c]] })
 }
