@@ -145,17 +145,21 @@ export function title(e) {
 
 const who = (e) => (e.user_id ? "u:" + e.user_id : e.anonymous_id ? "a:" + e.anonymous_id : "–");
 
+// plainly are the properties that say what they are without their name.
+const plainly = ["product_id", "sku", "name", "category", "query", "email", "path", "url"];
+
 // gist is what one wants to know of an event's properties at a glance.
 export function gist(raw) {
   if (!raw || typeof raw !== "object") return "";
   const of = raw.properties || raw.traits || {};
   const lines = Array.isArray(of.products) ? [`${of.products.length} products`] : [];
-  const first = ["order_id", "product_id", "sku", "name", "query", "category", "price", "quantity", "revenue", "total", "placement", "position", "email", "path", "url"];
+  const first = ["order_id", "name", "product_id", "sku", "query", "category", "price", "quantity", "revenue", "total", "placement", "position", "email", "path", "url"];
   const names = [...first.filter((k) => k in of), ...Object.keys(of).filter((k) => !first.includes(k) && k !== "products")];
   for (const k of names.slice(0, 6)) {
     const v = of[k];
     if (v === null || v === "") continue;
-    lines.push(typeof v === "object" ? `${k} ${Array.isArray(v) ? v.length + " entries" : "{…}"}` : `${k} ${v}`);
+    if (plainly.includes(k)) lines.push(String(v));
+    else lines.push(typeof v === "object" ? `${k} ${Array.isArray(v) ? v.length + " entries" : "{…}"}` : `${k} ${v}`);
   }
   return lines.join(" · ");
 }

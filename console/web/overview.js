@@ -14,12 +14,12 @@ export function mount(el) {
   const plots = [
     new Plot({ title: "Events", note: "a second", format: rate, series: [
       { name: "accepted", get: (p) => p.accepted }, { name: "rejected", get: (p) => p.rejected }] }),
-    new Plot({ title: "Event to decision", note: "ms until decisions reflect it", format: wholeMs, series: [
+    new Plot({ title: "Event to decision", note: "ms until decisions reflect it", format: wholeMs, log: true, series: [
       { name: "p50", get: (p) => p.reflect_p50 }, { name: "p99", get: (p) => p.reflect_p99 }] }),
-    new Plot({ title: "Decision latency", note: "ms from request to answer", format: ms, series: [
+    new Plot({ title: "Decision latency", note: "ms from request to answer", format: ms, log: true, series: [
       { name: "p50", get: (p) => p.decide_p50 }, { name: "p99", get: (p) => p.decide_p99 }] }),
     new Plot({ title: "Decisions", note: "placements answered a second", format: rate, series: [{ name: "decisions", get: (p) => p.decisions }] }),
-    new Plot({ title: "Fallbacks", note: "% of answers, by what answered", format: (v) => v.toFixed(1) + " %", series: [] }),
+    new Plot({ title: "Fallbacks", note: "% of answers, by what answered", most: 100, format: (v) => v.toFixed(1) + " %", series: [] }),
     new Plot({ title: "Pipeline lag", note: "records not folded yet", format: num, series: [{ name: "records", get: (p) => p.lag }] }),
   ];
   put(el,

@@ -6,9 +6,10 @@ const pad = { left: 38, right: 6, top: 6, bottom: 18 };
 
 export class Plot {
   // series: [{name, get(point) → number|null}], in the order of their colours;
-  // format writes a value with its unit.
-  constructor({ title, note, series, format, window = 300_000 }) {
-    Object.assign(this, { series, format, window, points: [] });
+  // format writes a value with its unit. The value axis ends at most when that
+  // is given; log makes it one of powers of ten, for latencies.
+  constructor({ title, note, series, format, most, log = false, window = 300_000 }) {
+    Object.assign(this, { series, format, most, log, window, points: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": title });
     this.tip = h("div", { class: "tip", hidden: true });
     this.keys = h("span", { class: "pills" });
@@ -34,13 +35,26 @@ export class Plot {
     this.draw();
   }
 
-  // top is the end of the value axis: the next round number.
-  top() {
-    let most = 0;
-    for (const p of this.points) for (const s of this.series) most = Math.max(most, s.get(p) ?? 0);
-    if (most <= 0) return 1;
-    const unit = 10 ** Math.floor(Math.log10(most));
-    return [1, 2, 3, 4, 5, 6, 8, 10].map((f) => f * unit).find((t) => t >= most * 1.02) || most;
+  // axis returns the ticks of the value axis, the lowest first, and where a
+  // value is on it: 0 at its foot, 1 at its top.
+  axis() {
+    let most = 0, least = Infinity;
+    for (const p of this.points) {
+      for (const s of this.series) {
+        const v = s.get(p) ?? 0;
+        most = Math.max(most, v);
+        if (v > 0) least = Math.min(least, v);
+      }
+    }
+    if (this.log) {
+      const low = most ? Math.floor(Math.log10(least)) : 0;
+      const high = Math.max(low + 1, most ? Math.ceil(Math.log10(most)) : 1);
+      const ticks = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i));
+      return { ticks, at: (v) => Math.max(0, (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low)) };
+    }
+    const unit = 10 ** Math.floor(Math.log10(most || 1));
+    const high = this.most || (most ? [1, 2, 3, 4, 5, 6, 8, 10].map((f) => f * unit).find((t) => t >= most * 1.02) || most : 1);
+    return { ticks: [0, high / 2, high], at: (v) => v / high };
   }
 
   draw() {
@@ -54,9 +68,9 @@ export class Plot {
     const style = getComputedStyle(this.canvas);
     const ink = (name) => style.getPropertyValue(name).trim();
     const last = this.points.at(-1)?.t ?? Date.now();
-    const high = this.top();
+    const { ticks, at: share } = this.axis();
     this.x = (t) => pad.left + (width - pad.left - pad.right) * (1 - (last - t) / this.window);
-    const y = (v) => pad.top + (height - pad.top - pad.bottom) * (1 - v / high);
+    const y = (v) => pad.top + (height - pad.top - pad.bottom) * (1 - share(v));
 
     g.font = "11px " + style.getPropertyValue("--sans");
     g.fillStyle = ink("--soft");
@@ -64,7 +78,7 @@ export class Plot {
     g.lineWidth = 1;
     g.textBaseline = "middle";
     g.textAlign = "right";
-    for (const v of [0, high / 2, high]) {
+    for (const v of ticks) {
       const at = Math.round(y(v)) + 0.5;
       line(g, [[pad.left, at], [width - pad.right, at]]);
       g.fillText(short(v), pad.left - 6, at);

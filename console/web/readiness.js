@@ -82,14 +82,14 @@ function placements(r, seen, count, ready) {
 function features(r, seen, count) {
   if (!r.features.length) return empty("No features", "The configuration defines none.");
   return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Feature"), h("th", {}, "Kind"), h("th", {}, "From"))),
-    h("tbody", {}, r.features.map((f) => h("tr", {}, h("td", { class: "mono" }, f.name), h("td", { class: "soft" }, f.kind),
+    h("tbody", {}, r.features.map((f) => h("tr", {}, h("td", { class: "mono name" }, f.name), h("td", { class: "soft" }, f.kind),
       h("td", {}, h("span", { class: "pills" }, f.events.map((e) => pill(e, seen, count(e)))), f.where && h("div", { class: "mono soft" }, "where " + f.where)))))));
 }
 
 function share(name, lack, all, hint) {
   const good = all ? (all - lack) / all : 0;
-  return h("tr", {}, h("td", {}, name), h("td", {}, h("meter", { min: 0, max: 1, low: 0.5, high: 0.9, optimum: 1, value: good, "aria-label": name })),
-    h("td", { class: "num" }, lack ? num(lack) + " without" : "all"), h("td", { class: "soft" }, lack ? hint : ""));
+  return h("tr", {}, h("td", {}, name), h("td", { class: "bar" }, h("meter", { min: 0, max: 1, low: 0.5, high: 0.9, optimum: 1, value: good, "aria-label": name })),
+    h("td", { class: "num name" }, lack ? num(lack) + " without" : "all"), h("td", { class: "soft" }, lack ? hint : ""));
 }
 
 function catalog(c) {
@@ -103,7 +103,7 @@ function catalog(c) {
 function identity(i) {
   const all = i.anonymous + i.known + i.both;
   if (!all && !i.no_id) return empty("No events yet", "Ids are counted as they come in.");
-  const row = (name, n, note, kind) => h("tr", {}, h("td", {}, name), h("td", { class: "num" }, num(n)), h("td", { class: "soft" }, kind && n ? h("span", { class: "pill " + kind }, note) : note));
+  const row = (name, n, note, kind) => h("tr", {}, h("td", { class: "name" }, name), h("td", { class: "num" }, num(n)), h("td", { class: "soft" }, kind && n ? h("span", { class: "pill " + kind }, note) : note));
   return h("table", {}, h("tbody", {}, row("An anonymousId alone", i.anonymous, "visitors who did not log in"), row("A userId alone", i.known, "servers, mostly"),
     row("Both", i.both, i.both ? "these link devices to users" : "nothing links devices to users", i.both ? "" : "warn"),
     row("No usable id", i.no_id, i.no_id ? "refused since the start: see dead letters" : "none was refused", "bad"),

@@ -78,14 +78,29 @@ function why(a) {
   ];
 }
 
+const listed = 20;
+
+// candidates lists what was scored, best first: how much each generator gave,
+// in the colours of the table above.
 function candidates(all, colour) {
   if (!all.length) return null;
   const most = Math.max(...all.map((c) => Object.values(c.from || {}).reduce((s, v) => s + v, 0)), 1e-9);
-  return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, `Candidates (${num(all.length)})`), h("th", { class: "num" }, "Score"), h("th", {}, "From"), h("th", {}, "Parts"), h("th", {}, "Reason"))),
-    h("tbody", {}, all.slice(0, 40).map((c) => {
-      const parts = Object.entries(c.from || {}).sort((a, b) => b[1] - a[1]);
-      const mix = h("div", { class: "mix" }, parts.map(([name, v]) => { const i = h("i", { class: colour(name), title: name }); i.style.width = (100 * v) / most + "%"; return i; }));
-      return h("tr", {}, h("td", { class: "mono" }, c.id), h("td", { class: "num" }, c.score.toFixed(3)), h("td", {}, mix),
-        h("td", { class: "soft" }, parts.map(([n, v]) => `${n} ${v.toFixed(3)}`).join(" · "), c.boost ? ` × boost ${c.boost}` : ""), h("td", {}, c.reason || ""));
-    }))), all.length > 40 && h("p", { class: "pad soft" }, `and ${num(all.length - 40)} more`));
+  const row = (c) => {
+    const parts = Object.entries(c.from || {}).sort((a, b) => b[1] - a[1]);
+    const mix = h("div", { class: "mix" }, parts.map(([name, v]) => {
+      const part = h("i", { class: colour(name), title: name });
+      part.style.width = (100 * v) / most + "%";
+      return part;
+    }));
+    return h("tr", {}, h("td", { class: "mono name" }, c.id), h("td", { class: "num" }, c.score.toFixed(3)), h("td", {}, mix),
+      h("td", {}, h("span", { class: "parts" }, parts.map(([name, v]) => h("span", { class: colour(name), title: name }, h("i", { class: "swatch" }), v.toFixed(3))),
+        c.boost && h("span", { class: "pill" }, "boost × " + short(c.boost)))), h("td", {}, c.reason || ""));
+  };
+  const body = h("tbody", {}, all.slice(0, listed).map(row));
+  const more = all.length > listed && h("p", { class: "pad" }, h("button", { type: "button", class: "button quiet small", onclick: () => {
+    body.append(...all.slice(listed).map(row));
+    more.remove();
+  } }, `Show ${num(all.length - listed)} more`));
+  return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, `Candidates (${num(all.length)})`), h("th", { class: "num" }, "Score"),
+    h("th", {}, ""), h("th", {}, "From"), h("th", {}, "Reason"))), body), more);
 }

@@ -27,5 +27,5 @@ function table(segments) {
   return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Segment"), h("th", {}, "When"), h("th", { class: "num" }, "Users now"), h("th", {}, ""))),
     h("tbody", {}, segments.map((s) => h("tr", {}, h("td", {}, h("b", {}, s.name), s.description && h("div", { class: "soft" }, s.description)),
       h("td", { class: "mono" }, s.when), h("td", { class: "num" }, num(s.members)),
-      h("td", {}, h("meter", { min: 0, max: most, value: s.members, "aria-label": s.name + ": " + s.members })))))));
+      h("td", { class: "bar" }, h("meter", { min: 0, max: most, value: s.members, "aria-label": s.name + ": " + s.members })))))));
 }
