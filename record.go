@@ -118,6 +118,11 @@ type Edge struct {
 
 // Transition is the payload of KindTransition.
 type Transition struct {
+	// ID is the same whenever this transition is sent again, as it may be when
+	// the journal could not say whether it has it: a hash of the user, the
+	// segment, Entered and the position that caused it, in 16 hex digits.
+	// Consumers drop an ID that they know.
+	ID      string `json:"id,omitempty"`
 	UserID  string `json:"user_id"`
 	Segment string `json:"segment"`
 	Entered bool   `json:"entered"`

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/attune-io/attune/profile"
@@ -64,23 +65,35 @@ func (p *Pipeline) load(ctx context.Context) error {
 // A touch is an output that a checkpoint must not overtake: once the positions
 // say that a device's events are folded, nobody would ask its user's worker
 // again. So the touches are journaled first.
-func (p *Pipeline) Checkpoint(ctx context.Context) error { return p.write(ctx, false) }
+//
+// An error of the store loses nothing as long as the process lives: the next
+// checkpoint writes what this one could not. One that wraps attune.ErrBusy is
+// the journal's, whose queue is full: try again later.
+func (p *Pipeline) Checkpoint(ctx context.Context) error {
+	_, err := p.write(ctx, false)
+	return err
+}
 
-func (p *Pipeline) write(ctx context.Context, sync bool) error {
+// write returns the positions it wrote.
+func (p *Pipeline) write(ctx context.Context, sync bool) (applied []uint64, err error) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := p.seg.flush(ctx); err != nil {
-		return err
-	}
-	p.gate.Lock()
-	// What came in between is little: this wait for the disk is short.
-	if err := p.seg.flush(ctx); err != nil {
-		p.gate.Unlock()
-		return err
+		return nil, err
 	}
 	b := &p.batch
-	b.Reset()
-	b.Journal, b.Applied, b.Sync = p.id, p.Applied(), sync
+	p.gate.Lock()
+	// What came in between is little: this wait for the disk is short.
+	err = p.seg.flush(ctx)
+	if err == nil && p.torn.Load() {
+		err = errTorn
+	}
+	if err != nil {
+		p.gate.Unlock()
+		return nil, err
+	}
+	applied = p.Applied()
+	b.Journal, b.Applied, b.Sync = p.id, applied, sync
 	p.opt.Parts.Mark()
 	for _, t := range p.tables() {
 		putRows(b, t.prefix, t.dirty)
@@ -89,15 +102,21 @@ func (p *Pipeline) write(ctx context.Context, sync bool) error {
 	putRows(b, tableLog, p.log.dirtyRows)
 	p.gate.Unlock()
 	p.opt.Parts.Collect(b)
-	err := p.opt.Store.Commit(ctx, b)
+	err = p.opt.Store.Commit(ctx, b)
 	p.opt.Parts.Saved(err)
 	if err != nil {
-		return fmt.Errorf("write a checkpoint: %w", err)
+		// The tables think that their rows are written, so the batch keeps
+		// them: the next checkpoint appends to it, and later rows win.
+		return nil, fmt.Errorf("write a checkpoint: %w", err)
 	}
+	b.Reset()
 	p.orders.committed()
 	p.log.committed()
-	return nil
+	return applied, nil
 }
+
+// errTorn is why there are no checkpoints any more.
+var errTorn = errors.New("a batch of records was folded in part: no checkpoint may be written; start the process again")
 
 func putRows(b *profile.Batch, prefix string, dirty func(put func(key, value []byte))) {
 	key := []byte(prefix)
@@ -114,9 +133,7 @@ func putRows(b *profile.Batch, prefix string, dirty func(put func(key, value []b
 // Synced writes a checkpoint that survives a power loss, and returns the
 // positions it reflects: records up to them may be let go.
 func (p *Pipeline) Synced(ctx context.Context) ([]uint64, error) {
-	if err := p.write(ctx, true); err != nil {
-		return nil, err
-	}
-	_, applied, err := p.opt.Store.Positions(ctx)
-	return applied, err
+	// Not the store's positions: a checkpoint that came since may be in them,
+	// and that one need not survive.
+	return p.write(ctx, true)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -48,7 +49,12 @@ func (d *decisionIndex) dirtyRows(put func(key, value []byte)) {
 		b := binary.AppendUvarint(nil, uint64(at.Partition)) //nolint:gosec // partitions are not negative
 		put([]byte(id), binary.AppendUvarint(b, at.Offset))
 	}
-	d.writing, d.fresh = d.fresh, map[string]journal.Position{}
+	if d.writing == nil {
+		d.writing = map[string]journal.Position{}
+	}
+	// What a checkpoint that failed took is still not in the store.
+	maps.Copy(d.writing, d.fresh)
+	d.fresh = map[string]journal.Position{}
 }
 
 func (d *decisionIndex) committed() {
@@ -100,6 +106,9 @@ func (p *Pipeline) Decision(ctx context.Context, id string) (*attune.DecisionLog
 	recs, err := reader.Next(ctx, 1)
 	if err != nil {
 		return nil, fmt.Errorf("decision %q: %w", id, err)
+	}
+	if recs[0].Offset != at.Offset {
+		return nil, fmt.Errorf("decision %q is older than the journal keeps: %w", id, attune.ErrNotFound)
 	}
 	var d attune.DecisionLog
 	if err := json.Unmarshal(recs[0].Payload, &d); err != nil {

@@ -30,9 +30,15 @@ type member struct {
 // her partition alone; a part of hers on another partition reaches that worker
 // as a touch record. Transitions and touches are outputs: they wait in outbox
 // until the journal has them, and a checkpoint waits for that.
+//
+// What was published is what the journal says: after a crash the transitions
+// that are journaled behind the checkpoint are taken as they are, and only then
+// is anybody evaluated again. So a crash repeats none and loses none.
 type members struct {
 	opt  *Options
 	tick time.Duration
+	// published is, per partition, where the records of earlier processes end.
+	published []uint64
 
 	mu     sync.Mutex
 	of     map[string]*member
@@ -48,17 +54,20 @@ type members struct {
 // which is what back-pressure is.
 const maxOutbox = 10_000
 
-func (m *members) init(opt *Options, partitions int) {
-	m.opt, m.tick = opt, opt.Tick
+func (m *members) init(opt *Options, last []uint64) {
+	m.opt, m.tick, m.published = opt, opt.Tick, last
+	if opt.Replay {
+		m.published = make([]uint64, len(last))
+	}
 	if m.tick <= 0 {
 		m.tick = 10 * time.Second
 	}
 	m.of, m.dirty = map[string]*member{}, map[string]bool{}
 	m.touch, m.wake = map[string]attune.Millis{}, make(chan struct{}, 1)
-	m.due = make([]dueHeap, partitions)
+	m.due = make([]dueHeap, len(last))
 }
 
-func (m *members) set() *segment.Set {
+func (m *members) definitions() *segment.Set {
 	if m.opt.Segments == nil {
 		return nil
 	}
@@ -66,14 +75,19 @@ func (m *members) set() *segment.Set {
 }
 
 // none reports whether there is no segment, so that there is nothing to do.
-func (m *members) none() bool { return len(m.set().Definitions()) == 0 }
+func (m *members) none() bool { return len(m.definitions().Definitions()) == 0 }
 
 // elsewhere notes that a part of user on another partition changed.
 func (m *members) elsewhere(user string, at attune.Millis) {
+	m.later(user, at)
+	m.signal()
+}
+
+// later is elsewhere for what can wait until the next checkpoint.
+func (m *members) later(user string, at attune.Millis) {
 	m.mu.Lock()
 	m.touch[user] = max(m.touch[user], at)
 	m.mu.Unlock()
-	m.signal()
 }
 
 func (m *members) signal() {
@@ -83,16 +97,29 @@ func (m *members) signal() {
 	}
 }
 
-// look evaluates the segments of user as of at, and keeps what changed. Only
-// the worker of the user's partition calls it.
-func (m *members) look(ctx context.Context, partition int, user string, at attune.Millis) error {
-	set := m.set()
+// cause is the record that makes somebody's segments be looked at, and as of
+// when.
+type cause struct {
+	journal.Position
+
+	at attune.Millis
+}
+
+// transitionID is what attune.Transition says of its ID.
+func transitionID(t attune.Transition, c cause) string {
+	return fmt.Sprintf("%016x", attune.Hash(fmt.Sprintf("%q %q %t %d %d", t.UserID, t.Segment, t.Entered, c.Partition, c.Offset)))
+}
+
+// look evaluates the segments of user because of c, and keeps what changed.
+// Only the worker of the user's partition calls it.
+func (m *members) look(ctx context.Context, user string, c cause) error {
+	set := m.definitions()
 	person, err := m.opt.People.User(ctx, user)
 	if err != nil {
 		return fmt.Errorf("segments of %q: %w", user, err)
 	}
-	now := set.Evaluate(person, at)
-	next := set.NextChange(person, at)
+	now := set.Evaluate(person, c.at)
+	next := set.NextChange(person, c.at)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was := m.of[user]
@@ -100,22 +127,50 @@ func (m *members) look(ctx context.Context, partition int, user string, at attun
 		was = &member{}
 	}
 	if next != 0 && next != was.next {
-		heap.Push(&m.due[partition], due{at: next, user: user})
+		heap.Push(&m.due[c.Partition], due{at: next, user: user})
 	}
 	if next == was.next && slices.Equal(was.segments, now) {
 		return nil
 	}
 	for _, t := range segment.Diff(user, was.segments, now) {
+		t.ID = transitionID(t, c)
 		if payload, err := json.Marshal(t); err == nil && !m.opt.Replay {
 			m.outbox = append(m.outbox, attune.Record{
-				Kind: attune.KindTransition, Key: identity.UserKey(user), Time: at, ReceivedAt: m.opt.Now(), Payload: payload,
+				Kind: attune.KindTransition, Key: identity.UserKey(user), Time: c.at, ReceivedAt: m.opt.Now(), Payload: payload,
 			})
 		}
 	}
-	m.of[user] = &member{segments: now, next: next}
-	m.dirty[user] = true
+	m.set(user, &member{segments: now, next: next})
 	m.signal()
 	return nil
+}
+
+// take notes a transition that is in the journal.
+func (m *members) take(t attune.Transition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := &member{}
+	if was := m.of[t.UserID]; was != nil {
+		*now = member{segments: slices.Clone(was.segments), next: was.next}
+	}
+	switch at, in := slices.BinarySearch(now.segments, t.Segment); {
+	case t.Entered && !in:
+		now.segments = slices.Insert(now.segments, at, t.Segment)
+	case !t.Entered && in:
+		now.segments = slices.Delete(now.segments, at, at+1)
+	}
+	m.set(t.UserID, now)
+}
+
+// set keeps user's membership, or forgets it when there is nothing to keep.
+// m.mu is held.
+func (m *members) set(user string, now *member) {
+	m.dirty[user] = true
+	if len(now.segments) == 0 && now.next == 0 {
+		delete(m.of, user)
+		return
+	}
+	m.of[user] = now
 }
 
 // expired returns the users of partition whose windows may have moved by at.
@@ -128,6 +183,7 @@ func (m *members) expired(partition int, at attune.Millis) []string {
 		d := heap.Pop(h).(due) //nolint:forcetypeassert // the heap holds nothing else
 		if now := m.of[d.user]; now != nil && now.next == d.at {
 			now.next = 0 // so that look puts the next one in
+			m.dirty[d.user] = true
 			users = append(users, d.user)
 		}
 	}
@@ -152,11 +208,7 @@ func (m *members) run(ctx context.Context) error {
 		if errors.Is(err, attune.ErrBusy) {
 			m.opt.Log.Warn("the journal is busy; segment changes wait", slog.Any("error", err))
 			m.signal()
-			pause := time.NewTimer(50 * time.Millisecond)
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
+			rest(ctx)
 			continue
 		}
 		if err != nil {
@@ -223,11 +275,31 @@ func (m *members) flush(ctx context.Context) error {
 	return nil
 }
 
-// full reports whether a worker should wait for the outbox.
-func (m *members) full() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.outbox)+len(m.touch) > maxOutbox
+// room returns once the outbox has room, or the journal's or ctx's error.
+func (m *members) room(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		full := len(m.outbox)+len(m.touch) > maxOutbox
+		m.mu.Unlock()
+		if !full {
+			return nil
+		}
+		if err := m.flush(ctx); errors.Is(err, attune.ErrBusy) {
+			rest(ctx)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// rest gives a busy journal a moment.
+func rest(ctx context.Context) {
+	pause := time.NewTimer(50 * time.Millisecond)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	}
 }
 
 // Members returns how many users are in each segment, as their workers last
@@ -248,6 +320,10 @@ func (m *members) dirtyRows(put func(key, value []byte)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for user := range m.dirty {
+		if m.of[user] == nil {
+			put([]byte(user), nil)
+			continue
+		}
 		b := binary.AppendVarint(nil, int64(m.of[user].next))
 		for _, s := range m.of[user].segments {
 			b = append(append(b, s...), 0)

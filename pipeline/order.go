@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 
@@ -36,7 +37,7 @@ type orders struct {
 
 	mu      sync.Mutex
 	changed map[string]*orderRow
-	writing map[string]*orderRow // in the checkpoint being written
+	writing map[string]*orderRow // taken by a checkpoint, not committed yet
 }
 
 func (o *orders) init(s profile.Store) { o.store, o.changed = s, map[string]*orderRow{} }
@@ -75,7 +76,12 @@ func (o *orders) dirtyRows(put func(key, value []byte)) {
 	for id, row := range o.changed {
 		put([]byte(id), row.encode())
 	}
-	o.writing, o.changed = o.changed, map[string]*orderRow{}
+	if o.writing == nil {
+		o.writing = map[string]*orderRow{}
+	}
+	// What a checkpoint that failed took is still not in the store.
+	maps.Copy(o.writing, o.changed)
+	o.changed = map[string]*orderRow{}
 }
 
 func (o *orders) committed() {

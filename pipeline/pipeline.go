@@ -90,7 +90,11 @@ type Pipeline struct {
 	writing sync.Mutex    // one checkpoint at a time
 	batch   profile.Batch // the checkpoint's, used again
 
-	// Corrupt counts records that could not be read and were stepped over.
+	// torn says that a worker failed inside a batch: positions and state are
+	// no longer one moment, so nothing may be written until a restart.
+	torn atomic.Bool
+
+	// corrupt counts records that could not be read and were stepped over.
 	corrupt atomic.Uint64
 }
 
@@ -116,7 +120,7 @@ func Open(ctx context.Context, opt Options) (*Pipeline, error) {
 	p.orders.init(opt.Store)
 	p.clicks.init()
 	p.log.init(opt.Store)
-	p.seg.init(&p.opt, len(p.marks))
+	p.seg.init(&p.opt, status.Last)
 	id, applied, err := opt.Store.Positions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoint's positions: %w", err)
@@ -131,6 +135,10 @@ func Open(ctx context.Context, opt Options) (*Pipeline, error) {
 				at, i, status.Last[i], attune.ErrCorrupt)
 		}
 		p.marks[i].applied.Store(at)
+	}
+	for i, first := range status.First {
+		// What was let go cannot be folded: nobody waits for it.
+		p.marks[i].applied.Store(max(p.marks[i].applied.Load(), first-1))
 	}
 	if err := p.load(ctx); err != nil {
 		return nil, err
@@ -177,7 +185,13 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 			return nil
 		case <-p.dirty:
 		}
-		if err := p.Checkpoint(ctx); err != nil {
+		switch err := p.Checkpoint(ctx); {
+		case errors.Is(err, attune.ErrBusy):
+			// The journal has no room for segment changes. It will: what was
+			// folded since the last checkpoint is in the journal anyway.
+			p.opt.Log.Warn("the journal is busy; the checkpoint waits", slog.Any("error", err))
+			p.changed()
+		case err != nil:
 			return quiet(err)
 		}
 		pause.Reset(p.opt.Checkpoint)
@@ -186,6 +200,14 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 			return nil
 		case <-pause.C:
 		}
+	}
+}
+
+// changed notes that there is something to checkpoint.
+func (p *Pipeline) changed() {
+	select {
+	case p.dirty <- struct{}{}:
+	default:
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/catalog"
 	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/journal"
 	"github.com/attune-io/attune/profile"
 )
 
@@ -28,6 +29,9 @@ type worker struct {
 	numbers  []int32
 	session  []int32
 	users    map[string]attune.Millis // whose segments to evaluate, as of when
+
+	torn   bool // it failed inside a batch
+	joined bool // join was
 }
 
 // work folds partition until ctx ends.
@@ -36,6 +40,9 @@ func (p *Pipeline) work(ctx context.Context, partition int) error {
 	for {
 		err := w.read(ctx)
 		switch {
+		case w.torn:
+			// Whatever the store said, it is not for a record to step over.
+			return fmt.Errorf("partition %d: %w", partition, err)
 		case ctx.Err() != nil, errors.Is(err, attune.ErrClosed):
 			return nil //nolint:nilerr // it was asked to stop
 		case errors.Is(err, attune.ErrCorrupt):
@@ -64,40 +71,64 @@ func (w *worker) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.batch(ctx, recs); err != nil {
-			return err
+		// Nobody goes past what was there at the start before everybody is
+		// there: whoever is evaluated then is whole again.
+		head := 0
+		for head < len(recs) && recs[head].Offset <= w.p.seg.published[w.partition] {
+			head++
+		}
+		if head > 0 {
+			if err := w.batch(ctx, recs[:head]); err != nil {
+				return err
+			}
+		}
+		if head < len(recs) {
+			if err := w.join(ctx); err != nil {
+				return err
+			}
+			if err := w.batch(ctx, recs[head:]); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// batch folds recs and publishes that they are applied.
+// join waits until every partition has folded what was there at the start.
+func (w *worker) join(ctx context.Context) error {
+	for i := range w.p.marks {
+		if w.joined || w.p.opt.Segments == nil {
+			break
+		}
+		if err := w.p.marks[i].wait(ctx, w.p.seg.published[i]); err != nil {
+			return err
+		}
+	}
+	w.joined = true
+	return nil
+}
+
+// batch folds recs and publishes that they are applied. Once it has begun, the
+// end of ctx does not stop it: a batch that is folded in part cannot be taken
+// up again, since its events would be skipped as known and nobody would look
+// at the segments of those who caused them.
 func (w *worker) batch(ctx context.Context, recs []attune.Record) error {
 	w.changed, w.counted = w.changed[:0], w.counted[:0]
 	mark := &w.p.marks[w.partition]
 	last := recs[len(recs)-1].Offset
-	for w.p.seg.full() {
-		if err := w.p.seg.flush(ctx); err != nil && !errors.Is(err, attune.ErrBusy) {
-			return err
-		}
+	if err := w.p.seg.room(ctx); err != nil {
+		return err
 	}
 	w.p.gate.RLock()
-	for i := range recs {
-		if err := w.record(ctx, &recs[i]); err != nil {
-			w.p.gate.RUnlock()
-			return fmt.Errorf("offset %d: %w", recs[i].Offset, err)
-		}
-	}
-	if err := w.segments(ctx); err != nil {
+	if err := w.fold(context.WithoutCancel(ctx), recs); err != nil {
+		w.torn = true
+		w.p.torn.Store(true)
 		w.p.gate.RUnlock()
 		return err
 	}
 	// Inside the gate: a checkpoint's positions and state are one moment.
 	mark.advance(last)
 	w.p.gate.RUnlock()
-	select {
-	case w.p.dirty <- struct{}{}:
-	default:
-	}
+	w.p.changed()
 	if w.p.opt.Changed != nil && len(w.changed) > 0 {
 		w.p.opt.Changed(w.changed)
 	}
@@ -107,6 +138,16 @@ func (w *worker) batch(ctx context.Context, recs []attune.Record) error {
 		}
 	}
 	return nil
+}
+
+// fold applies recs and looks at the segments of whom they touched.
+func (w *worker) fold(ctx context.Context, recs []attune.Record) error {
+	for i := range recs {
+		if err := w.record(ctx, &recs[i]); err != nil {
+			return fmt.Errorf("offset %d: %w", recs[i].Offset, err)
+		}
+	}
+	return w.segments(ctx, recs[len(recs)-1].Offset)
 }
 
 // record applies one record. An error means that nothing after it may be
@@ -132,6 +173,7 @@ func (w *worker) record(ctx context.Context, r *attune.Record) error {
 	case attune.KindLink, attune.KindClaim, attune.KindEdge, attune.KindVisitor, attune.KindExpiry:
 		return w.note(ctx, r)
 	case attune.KindTransition:
+		w.transition(r)
 	}
 	return nil
 }
@@ -206,15 +248,40 @@ func (w *worker) look(user string, at attune.Millis) {
 	w.users[user] = max(w.users[user], at)
 }
 
-// segments evaluates whoever look noted.
-func (w *worker) segments(ctx context.Context) error {
+// segments evaluates whoever look noted, in a batch that ends at offset.
+//
+// The records that were there when this process started may have been folded
+// by one before it, and their transitions be in the journal further on. So as
+// long as those records last nobody is evaluated, but asked for again behind
+// them, by a touch; by then take was told what was published.
+func (w *worker) segments(ctx context.Context, offset uint64) error {
+	replayed := offset <= w.p.seg.published[w.partition]
 	for _, user := range slices.Sorted(maps.Keys(w.users)) {
-		if err := w.p.seg.look(ctx, w.partition, user, w.users[user]); err != nil {
+		if replayed {
+			w.p.seg.later(user, w.users[user])
+			continue
+		}
+		c := cause{Position: journal.Position{Partition: w.partition, Offset: offset}, at: w.users[user]}
+		if err := w.p.seg.look(ctx, user, c); err != nil {
 			return err
 		}
 	}
 	clear(w.users)
 	return nil
+}
+
+// transition takes a transition that an earlier process published: its
+// checkpoint may not know of it. Those of this process are known.
+func (w *worker) transition(r *attune.Record) {
+	if r.Offset > w.p.seg.published[w.partition] {
+		return
+	}
+	var t attune.Transition
+	if err := json.Unmarshal(r.Payload, &t); err != nil {
+		w.p.corrupt.Add(1)
+		return
+	}
+	w.p.seg.take(t)
 }
 
 // item applies what the API or a feed said of an item. It outranks whatever
