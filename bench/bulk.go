@@ -26,13 +26,13 @@ func (b *bench) bulk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { s.stop(syscall.SIGKILL) }()
+	defer func() { s.kill() }()
 	// Some load, so that there is something to fold again.
 	b.run++
 	if _, err := batches(s.address, b.run, 8, b.round); err != nil {
 		return err
 	}
-	s.stop(syscall.SIGKILL)
+	s.kill()
 	if s, err = startAttune(ctx, b.binary, dir); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (b *bench) rate(ctx context.Context, w world, name string) (float64, error)
 	if err != nil {
 		return 0, err
 	}
-	defer s.stop(syscall.SIGKILL)
+	defer s.kill()
 	b.add(row{what: name + " world: start", ours: fmt.Sprintf("%.2f s", time.Since(s.started).Seconds())})
 	v, err := b.compare(ctx, s, forYou(s, w.people, w.items), 16, nil)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -21,7 +20,7 @@ func (b *bench) decisions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop(syscall.SIGKILL)
+	defer s.kill()
 	w := world{people: worldPeople, items: worldItems, sessions: 4, end: time.Now(), prefix: "w-"}
 	events, err := w.post(s.address, 8)
 	if err != nil {
@@ -59,7 +58,7 @@ func (b *bench) recommendations(ctx context.Context, s *server) error {
 			"GET similar, a random one of 5,000 items, 16 connections",
 			request(s.address, "GET", "/v1/recommend/similar?item=sku-"+markItem+"&limit=10", secret, "", worldPeople, worldItems), 16, .4, 2, 0,
 		},
-		{"POST decide with one inline event, 16 connections", request(s.address, "POST", "/v1/decide", secret, inline, worldPeople, worldItems), 16, .2, 2, 0},
+		{"POST decide with one inline event, 64 connections", request(s.address, "POST", "/v1/decide", secret, inline, worldPeople, worldItems), 64, .2, 2, 0},
 	} {
 		v, err := b.compare(ctx, s, r.what, r.conns, nil)
 		if err != nil {

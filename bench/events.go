@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -19,7 +18,7 @@ func (b *bench) post(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop(syscall.SIGKILL)
+	defer s.kill()
 	body := viewed()
 	what := request(s.address, "POST", "/v1/track", writeKey, body, postPeople, 5000)
 	var slowest time.Duration
@@ -68,7 +67,7 @@ func (b *bench) batch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop(syscall.SIGKILL)
+	defer s.kill()
 	var durable, folded, slowest, cost []float64
 	var p50, p99 time.Duration
 	for range b.rounds {

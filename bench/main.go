@@ -65,7 +65,7 @@ func start(ctx context.Context) error {
 	if b.noop, err = startNoop(ctx); err != nil {
 		return err
 	}
-	defer b.noop.stop(syscall.SIGKILL)
+	defer b.noop.kill()
 	began, load := time.Now(), loadAverage()
 	err = b.all(ctx)
 	text := fmt.Sprintf("%s, %d CPUs, load average %s before and %s after, %.0f s\n\n%s",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,7 +79,7 @@ func (b *bench) neighbours(ctx context.Context) error {
 	}
 	p50, p90 := f["BenchmarkSessionsQuantiles p50-µs"], f["BenchmarkSessionsQuantiles p90-µs"]
 	if p90 == 0 {
-		return fmt.Errorf("the benchmark was skipped: the Serenade toy data is not there")
+		return errors.New("the benchmark was skipped: the Serenade toy data is not there")
 	}
 	b.add(row{
 		what: "session kNN query, Serenade toy data, one core", ours: fmt.Sprintf("p50 %.1f µs, p90 %.1f µs", p50, p90),

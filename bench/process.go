@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -99,12 +98,12 @@ func (s *server) waitFor(ctx context.Context, path string) error {
 	return fmt.Errorf("%s%s does not answer 200 within a minute", s.address, path)
 }
 
-// stop ends the process and waits for it.
-func (s *server) stop(sig syscall.Signal) {
+// kill ends the process as kill -9 does, and waits for it.
+func (s *server) kill() {
 	if s == nil || s.cmd.Process == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(sig)
+	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait() // killed on purpose
 }
 
