@@ -188,8 +188,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody is there to read an answer
 	}
 	text := "this did not work; the log of the node says why"
-	var s *said
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*said](err); ok {
 		text = s.text
 	} else {
 		c.log.LogAttrs(r.Context(), slog.LevelError, "console", slog.String("path", r.URL.Path), slog.Any("error", err))
@@ -211,7 +210,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) //nolint:gosec // JSON, with its content type
+	_, _ = w.Write(append(b, '\n'))
 }
 
 // now is the clock as a time.

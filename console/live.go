@@ -92,6 +92,7 @@ func (c *Console) serveLive(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
+	defer out.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection may serve another request
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	var buf []byte
@@ -106,10 +107,10 @@ func (c *Console) serveLive(w http.ResponseWriter, r *http.Request) error {
 		// A writer that ignores deadlines is served all the same.
 		_ = out.SetWriteDeadline(time.Now().Add(writeTime)) //nolint:forbidigo // a deadline of the network
 		if _, err := w.Write(buf); err != nil {
-			return nil //nolint:nilerr // the reader went away
+			return nil // the reader went away
 		}
 		if err := out.Flush(); err != nil {
-			return nil //nolint:nilerr // the reader went away
+			return nil // the reader went away
 		}
 		buf = buf[:0]
 		select {

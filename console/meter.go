@@ -71,12 +71,12 @@ func NewMeter() *Meter {
 }
 
 // Accepted counts durable events.
-func (m *Meter) Accepted(events int) { m.accepted.Add(uint64(max(events, 0))) } //nolint:gosec // not negative
+func (m *Meter) Accepted(events int) { m.accepted.Add(uint64(max(events, 0))) }
 
 // Rejected counts refused events; noID those without a usable id.
 func (m *Meter) Rejected(events, noID int) {
-	m.rejected.Add(uint64(max(events, 0))) //nolint:gosec // not negative
-	m.noID.Add(uint64(max(noID, 0)))       //nolint:gosec // not negative
+	m.rejected.Add(uint64(max(events, 0)))
+	m.noID.Add(uint64(max(noID, 0)))
 }
 
 // NoID returns how many events were refused for want of a usable id.
@@ -233,7 +233,7 @@ func (h *histogram) observe(d time.Duration) { h.n[bucket(d.Microseconds())].Add
 func bucket(micros int64) int {
 	v := uint64(min(max(micros, 0), 1<<32-1))
 	if v < 1<<subBits {
-		return int(v) //nolint:gosec // below 16
+		return int(v)
 	}
 	e := bits.Len64(v) - 1 - subBits
 	return (e+1)<<subBits + int(v>>e)&(1<<subBits-1) //nolint:gosec // below buckets

@@ -136,7 +136,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	k := c.cookie(r)
 	k.Value = seal(key, expires, base64.RawURLEncoding.EncodeToString(nonce))
 	k.MaxAge = int(lifetime / time.Second)
-	http.SetCookie(w, k)
+	http.SetCookie(w, k) //nolint:gosec // see cookie
 	http.Redirect(w, r, "/console/", http.StatusSeeOther)
 }
 
@@ -149,13 +149,13 @@ func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	k := c.cookie(r)
 	k.MaxAge = -1
-	http.SetCookie(w, k)
+	http.SetCookie(w, k) //nolint:gosec // see cookie
 	http.Redirect(w, r, "/console/", http.StatusSeeOther)
 }
 
 func (c *Console) cookie(r *http.Request) *http.Cookie {
 	secure := r.TLS != nil || c.o.TrustProxy && r.Header.Get("X-Forwarded-Proto") == "https"
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where the request was: a node on loopback has no TLS
 		Name: cookieName, Path: "/console", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure,
 	}
 }

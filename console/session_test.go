@@ -3,7 +3,6 @@ package console_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -72,15 +71,24 @@ func newSite(t *testing.T) *site {
 	})}
 }
 
-func (s *site) do(r *http.Request) *http.Response {
+func (s *site) do(r *http.Request) *httptest.ResponseRecorder {
 	s.t.Helper()
 	r.RemoteAddr = s.from
 	w := httptest.NewRecorder()
 	s.h.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
-func (s *site) login(secret string) *http.Response {
+// cookie is the one that w sets, nil when it sets none.
+func cookie(w *httptest.ResponseRecorder) *http.Cookie {
+	c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+func (s *site) login(secret string) *httptest.ResponseRecorder {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/console/login", strings.NewReader(url.Values{"secret": {secret}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -91,20 +99,21 @@ func (s *site) login(secret string) *http.Response {
 func (s *site) session(secret string) *http.Cookie {
 	s.t.Helper()
 	res := s.login(secret)
-	if res.StatusCode != http.StatusSeeOther || len(res.Cookies()) != 1 {
-		s.t.Fatalf("login answered %d with %d cookies", res.StatusCode, len(res.Cookies()))
+	c := cookie(res)
+	if res.Code != http.StatusSeeOther || c == nil {
+		s.t.Fatalf("login answered %d with the cookie %v", res.Code, c)
 	}
-	return res.Cookies()[0]
+	return c
 }
 
-// status is what setup answers to who has cookie.
-func (s *site) status(cookie *http.Cookie) int {
+// status is what setup answers to who has session.
+func (s *site) status(session *http.Cookie) int {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/console/api/setup", http.NoBody)
-	if cookie != nil {
-		r.AddCookie(cookie)
+	if session != nil {
+		r.AddCookie(session)
 	}
-	return s.do(r).StatusCode
+	return s.do(r).Code
 }
 
 // requests are one of every address of the API.
@@ -134,10 +143,10 @@ func TestEveryAddressIsGuarded(t *testing.T) {
 			credential(r)
 			res := s.do(r)
 			s.world.now += 60_000
-			if res.StatusCode != http.StatusUnauthorized {
-				t.Errorf("%s %s with %s answered %d, want 401", r.Method, r.URL.Path, name, res.StatusCode)
+			if res.Code != http.StatusUnauthorized {
+				t.Errorf("%s %s with %s answered %d, want 401", r.Method, r.URL.Path, name, res.Code)
 			}
-			if got := res.Header.Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'self'") {
+			if got := res.Header().Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'self'") {
 				t.Errorf("%s has the policy %q", r.URL.Path, got)
 			}
 		}
@@ -149,7 +158,7 @@ func TestEveryAddressIsGuarded(t *testing.T) {
 	} {
 		for _, r := range requests() {
 			credential(r)
-			if res := s.do(r); res.StatusCode == http.StatusUnauthorized {
+			if res := s.do(r); res.Code == http.StatusUnauthorized {
 				t.Errorf("%s %s with %s answered 401", r.Method, r.URL.Path, name)
 			}
 		}
@@ -201,8 +210,8 @@ func TestLogout(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/console/logout", http.NoBody)
 	r.AddCookie(c)
 	res := s.do(r)
-	if got := res.Cookies(); len(got) != 1 || got[0].MaxAge >= 0 {
-		t.Errorf("logout answers the cookies %v, want one that is gone", got)
+	if got := cookie(res); got == nil || got.MaxAge >= 0 {
+		t.Errorf("logout answers the cookie %v, want one that is gone", got)
 	}
 	if got := s.status(c); got != http.StatusUnauthorized {
 		t.Errorf("the ended session is answered %d, want 401", got)
@@ -224,17 +233,17 @@ func TestLogout(t *testing.T) {
 func TestGuessing(t *testing.T) {
 	s := newSite(t)
 	for i := range 10 {
-		if res := s.login("guess"); res.StatusCode != http.StatusUnauthorized {
-			t.Fatalf("guess %d is answered %d, want 401", i, res.StatusCode)
+		if res := s.login("guess"); res.Code != http.StatusUnauthorized {
+			t.Fatalf("guess %d is answered %d, want 401", i, res.Code)
 		}
 	}
 	res := s.login("sk_one")
-	if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" {
-		t.Errorf("the eleventh try is answered %d, want 429 with Retry-After", res.StatusCode)
+	if res.Code != http.StatusTooManyRequests || res.Header().Get("Retry-After") == "" {
+		t.Errorf("the eleventh try is answered %d, want 429 with Retry-After", res.Code)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/console/api/setup", http.NoBody)
 	r.SetBasicAuth("guess", "")
-	if got := s.do(r).StatusCode; got != http.StatusTooManyRequests {
+	if got := s.do(r).Code; got != http.StatusTooManyRequests {
 		t.Errorf("a guess at the API is answered %d, want 429", got)
 	}
 	s.from = "192.0.2.77:1"
@@ -248,11 +257,7 @@ func TestPages(t *testing.T) {
 	s := newSite(t)
 	body := func(r *http.Request) (int, string) {
 		res := s.do(r)
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(b)
+		return res.Code, res.Body.String()
 	}
 	get := func(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, http.NoBody) }
 	status, login := body(get("/console/"))

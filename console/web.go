@@ -39,7 +39,7 @@ func (c *Console) showLogin(w http.ResponseWriter, status int, fault string) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) //nolint:gosec // made by html/template
+	_, _ = w.Write(b.Bytes())
 }
 
 // assets serves style and scripts. They hold no secrets, and the login page

@@ -131,9 +131,12 @@ func (f finder) Search(ctx context.Context, prefix string, limit int) ([]console
 		if err != nil {
 			return nil, err
 		}
-		if known && add(kind+prefix) != nil {
-			return f.dated(found), nil
+		if known {
+			found = append(found, console.Known{Key: kind + prefix})
 		}
+	}
+	if len(found) >= limit {
+		return f.dated(found[:limit]), nil
 	}
 	for _, kind := range kinds {
 		err := f.n.parts.Keys(ctx, kind+prefix, add)
@@ -179,7 +182,7 @@ func (f finder) Person(ctx context.Context, key string) (*console.Person, error)
 	now := f.n.clock()
 	v := &console.Person{
 		Key: p.Key, Canonical: p.Canonical, Version: p.Version, FirstSeen: p.First(), LastSeen: p.Last(),
-		Traits: p.Traits(), Segments: segments{f.n}.Segments(p, now), Identities: []console.Identity{}, Features: []console.Feature{},
+		Traits: p.Traits(), Segments: segments(f).Segments(p, now), Identities: []console.Identity{}, Features: []console.Feature{},
 	}
 	for _, id := range p.Identities {
 		v.Identities = append(v.Identities, console.Identity(id))
@@ -208,20 +211,20 @@ func (f finder) Events(ctx context.Context, key string, limit int) ([]json.RawMe
 	if !p.Known() {
 		return nil, attune.ErrNotFound
 	}
-	return histories{f.n}.Events(ctx, p, limit)
+	return histories(f).Events(ctx, p, limit)
 }
 
 // trier decides for the console's eyes alone.
 type trier struct{ n *Node }
 
 func (t trier) Try(ctx context.Context, key string, ask attune.Ask) (answer *attune.Answer, micros int64, err error) {
-	p, err := finder{t.n}.read(ctx, key)
+	p, err := finder(t).read(ctx, key)
 	if err != nil {
 		return nil, 0, err
 	}
 	now, start := t.n.clock(), time.Now()
 	q := &recommend.Query{
-		Placement: ask.ID, Person: p, Segments: segments{t.n}.Segments(p, now), Now: now, Seed: attune.Hash(key),
+		Placement: ask.ID, Person: p, Segments: segments(t).Segments(p, now), Now: now, Seed: attune.Hash(key),
 		Limit: ask.Limit, Item: ask.Item, Items: ask.Items, Text: ask.Query, Explain: true,
 		Micros: func() int64 { return time.Since(start).Microseconds() },
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -164,12 +165,12 @@ func (n *Node) recall(ctx context.Context, before journal.Status) {
 	var newest []attune.Event
 	for partition, last := range before.Last {
 		from := max(before.First[partition], 1)
-		if share := uint64(recallLimit / len(before.Last)); last > share { //nolint:gosec // small
+		if share := uint64(recallLimit / len(before.Last)); last > share {
 			from = max(from, last-share+1)
 		}
 		events, err := n.recallPartition(ctx, partition, from, last)
 		if err != nil {
-			n.log.Debug("look back for the console: " + err.Error())
+			n.log.Debug("look back for the console", slog.Int("partition", partition), slog.Any("error", err))
 		}
 		newest = append(newest, events...)
 	}
