@@ -105,9 +105,12 @@ func (s *Sessions) neighbours(window []int32, self int32, m int, scratch *Scratc
 		heads[n] = p.entries[len(p.entries)-1].order
 		n++
 	}
-	near := scratch.near[:0]
-	length := int32(len(window)) //nolint:gosec // at most maxL
-	for len(near) < m {
+	found, length := scratch.near[:0], int32(len(window)) //nolint:gosec // at most maxL
+	if n == 1 {
+		scratch.near = alone(found, lists[0], length-places[0], places[0], self, m)
+		return distinct
+	}
+	for len(found) < m {
 		// Orders begin at 1 (the first touch): 0 is a list used up.
 		var newest uint64
 		for _, h := range heads[:n] {
@@ -116,39 +119,40 @@ func (s *Sessions) neighbours(window []int32, self int32, m int, scratch *Scratc
 		if newest == 0 {
 			break
 		}
-		add := nearest(heads[:n], places[:n], newest, length)
+		// What the lists whose head is newest say of its session.
+		add := near{pos: -1}
 		for i := range n {
 			if heads[i] != newest {
 				continue
 			}
-			last := len(lists[i]) - 1
-			add.slot = lists[i][last].slot
-			lists[i], heads[i] = lists[i][:last], 0
+			add.similarity += length - places[i]
+			if add.pos < 0 {
+				add.pos = places[i]
+			}
+			list := lists[i]
+			last := len(list) - 1
+			add.slot = list[last].slot
+			lists[i], heads[i] = list[:last], 0
 			if last > 0 {
-				heads[i] = lists[i][last-1].order
+				heads[i] = list[last-1].order
 			}
 		}
 		if add.slot != self {
-			near = append(near, add)
+			found = append(found, add)
 		}
 	}
-	scratch.near = near
+	scratch.near = found
 	return distinct
 }
 
-// nearest sums what the lists whose head is order say of its session.
-func nearest(heads []uint64, places []int32, order uint64, length int32) near {
-	n := near{pos: -1}
-	for i, h := range heads {
-		if h != order {
-			continue
-		}
-		n.similarity += length - places[i]
-		if n.pos < 0 {
-			n.pos = places[i]
+// alone is neighbours of one posting: all sessions are equally similar.
+func alone(dst []near, list []entry, similarity, pos, self int32, m int) []near {
+	for i := len(list) - 1; i >= 0 && len(dst) < m; i-- {
+		if list[i].slot != self {
+			dst = append(dst, near{slot: list[i].slot, similarity: similarity, pos: pos})
 		}
 	}
-	return n
+	return dst
 }
 
 // vote lets the k most similar neighbours, ties to the newer, score the items

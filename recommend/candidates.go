@@ -11,9 +11,10 @@ import (
 
 // Bounds of the work of one generator.
 const (
-	maxSeeds  = 5 // items a pair generator starts from
-	sessionL  = 3 // items of the live session that count
-	maxTastes = 3 // categories popular_by looks at
+	maxSeeds  = 5   // items a pair generator starts from
+	sessionL  = 3   // items of the live session that count
+	sessionK  = 100 // most similar sessions that vote; more change little
+	maxTastes = 3   // categories popular_by looks at
 	topList   = 1000
 )
 
@@ -43,51 +44,77 @@ func (s *scratch) generate() {
 func (s *scratch) run(g *generator) (skipped string) {
 	s.one = s.one[:0]
 	s.oneIndex.reset()
+	s.wanted = s.enough(g)
 	switch g.kind {
 	case Popular:
-		return s.trend(s.engine.world.Items.Popular, g)
+		return s.trend(s.engine.world.Items.Popular)
 	case Trending:
-		return s.trend(s.engine.world.Items.Trending, g)
+		return s.trend(s.engine.world.Items.Trending)
 	case ViewedTogether, BoughtTogether, CartComplement:
 		return s.pairs(g)
 	case SessionKNN:
 		return s.sessions(g)
 	case RecentlyViewed:
-		return s.ranked(s.lastViewed(), g, "nothing was viewed")
+		return s.ranked(s.lastViewed(), "nothing was viewed")
 	case List:
-		return s.ranked(s.from(g.from), g, "the list is empty")
+		return s.ranked(s.from(g.from), "the list is empty")
 	case PopularBy:
 		return s.popularBy(g)
 	case Items, Match:
 		return s.givenItems(g)
 	case Newest:
-		return s.newest(g)
+		return s.newest()
 	case Static:
-		return s.ranked(s.numbers(s.items[:0], g.static), g, "the list is empty")
+		return s.ranked(s.numbers(s.items[:0], g.static), "the list is empty")
 	default:
 		return "unknown kind"
 	}
 }
 
+// enough returns how many candidates g gives: what its configuration says, else
+// a few times what is shown, and as many more as the person's exclusions may
+// take away. Where a filter or a cap takes away nobody knows how many, or given
+// items are put in order, it is DefaultCandidates.
+func (s *scratch) enough(g *generator) int {
+	switch {
+	case g.limit > 0:
+		return g.limit
+	case s.restricted || s.plan.narrows:
+		return DefaultCandidates
+	default:
+		return min(max(fewCandidates, 5*s.limit)+s.skip.n, DefaultCandidates)
+	}
+}
+
 // give adds score to an item of the running generator. seed is the item that
-// led to it, -1 when none did; the seed that gave the most is kept. It reports
-// whether the item may be shown in this answer at all.
-func (s *scratch) give(item int32, score float32, seed int32) bool {
+// led to it, -1 when none did; the seed that gave the most is kept. It returns
+// the item's place in s.one, -1 when it may not be shown in this answer at all.
+func (s *scratch) give(item int32, score float32, seed int32) int32 {
 	if s.restricted && s.allowed.get(item) < 0 {
 		s.trace.drop(notGiven)
-		return false
+		return -1
 	}
 	at, added := s.oneIndex.add(item, int32(len(s.one))) //nolint:gosec // some thousands
 	if added {
 		s.one = append(s.one, candidate{item: item, seed: seed, part: score, score: score})
-		return true
+		return at
 	}
 	c := &s.one[at]
 	c.score += score
 	if score > c.part {
 		c.part, c.seed = score, seed
 	}
-	return true
+	return at
+}
+
+// put is give for a generator that has each item once: nothing has to be found
+// again.
+func (s *scratch) put(item int32, score float32, seed int32) {
+	if s.restricted && s.allowed.get(item) < 0 {
+		s.trace.drop(notGiven)
+		return
+	}
+	s.one = append(s.one, candidate{item: item, seed: seed, part: score, score: score})
 }
 
 // from returns the items that a source names.
@@ -110,17 +137,17 @@ func (s *scratch) from(src source) []int32 {
 
 // trend gives a decayed top list. When the items are given, each is asked for
 // its own count, so that the ones outside the list are ranked too.
-func (s *scratch) trend(t *model.Trend, g *generator) string {
+func (s *scratch) trend(t *model.Trend) string {
 	if s.restricted {
 		for _, n := range s.given {
 			if score := t.Score(n, s.q.Now); score > 0 {
-				s.give(n, score, -1)
+				s.put(n, score, -1)
 			}
 		}
 		return ""
 	}
-	for _, x := range t.Top(g.limit, s.q.Now) {
-		s.give(x.Item, x.Score, -1)
+	for _, x := range t.Top(s.wanted, s.q.Now) {
+		s.put(x.Item, x.Score, -1)
 	}
 	if len(s.one) == 0 {
 		return "nothing was counted yet"
@@ -139,7 +166,7 @@ func (s *scratch) pairs(g *generator) string {
 	if len(s.seeds) == 0 {
 		return "there is no item to start from"
 	}
-	each := max(g.limit/len(s.seeds), 10)
+	each := max(s.wanted/len(s.seeds), 10)
 	s.addPairs(pairs, g, each)
 	if len(s.one) == 0 && g.kind == CartComplement {
 		// No order has the cart's items yet: what was viewed with them.
@@ -207,14 +234,14 @@ func (s *scratch) sessions(g *generator) string {
 	if len(s.seeds) == 0 {
 		return "nothing was viewed"
 	}
-	s.knnQuery = model.Query{Items: s.seeds, L: sessionL, N: g.limit, Owner: s.owner()}
+	s.knnQuery = model.Query{Items: s.seeds, L: sessionL, K: sessionK, N: s.wanted, Owner: s.owner()}
 	if s.restricted {
 		s.knnQuery.Skip = func(item int32) bool { return s.allowed.get(item) < 0 }
 	}
 	s.scored = s.engine.world.Sessions.Query(&s.knnQuery, &s.knn, s.scored[:0])
 	s.knnQuery = model.Query{}
 	for _, x := range s.scored {
-		s.give(x.Item, x.Score, s.seeds[0])
+		s.put(x.Item, x.Score, s.seeds[0])
 	}
 	if len(s.one) == 0 {
 		return "no session is like this one yet"
@@ -223,11 +250,11 @@ func (s *scratch) sessions(g *generator) string {
 }
 
 // ranked gives items in the order they are in, the first one most.
-func (s *scratch) ranked(items []int32, g *generator, empty string) string {
+func (s *scratch) ranked(items []int32, empty string) string {
 	if len(items) == 0 {
 		return empty
 	}
-	items = items[:min(len(items), g.limit)]
+	items = items[:min(len(items), s.wanted)]
 	for i, n := range items {
 		s.give(n, 1-float32(i)/float32(len(items)), -1)
 	}
@@ -264,7 +291,7 @@ func (s *scratch) popularBy(g *generator) string {
 		return ""
 	}
 	if g.attribute == "category" {
-		each := max(g.limit/len(s.tastes), 10)
+		each := max(s.wanted/len(s.tastes), 10)
 		for i := range s.tastes {
 			list := popular.TopIn(s.tastes[i].word, each, s.q.Now)
 			for _, x := range list {
@@ -274,7 +301,7 @@ func (s *scratch) popularBy(g *generator) string {
 		return ""
 	}
 	for _, x := range popular.Top(topList, s.q.Now) {
-		if i := s.tasteOf(x.Item, g.attribute); i >= 0 && len(s.one) < g.limit {
+		if i := s.tasteOf(x.Item, g.attribute); i >= 0 && len(s.one) < s.wanted {
 			s.like(x.Item, s.tastes[i].weight*x.Score, i)
 		}
 	}
@@ -283,8 +310,8 @@ func (s *scratch) popularBy(g *generator) string {
 
 // like gives an item because of the taste at i.
 func (s *scratch) like(item int32, score float32, i int) {
-	if s.give(item, score, -1) {
-		s.one[s.oneIndex.get(item)].word = s.tastes[i].word
+	if at := s.give(item, score, -1); at >= 0 {
+		s.one[at].word = s.tastes[i].word
 	}
 }
 
@@ -376,11 +403,11 @@ func (s *scratch) taste(g *generator, w feature.Weighted) {
 
 // newest gives the items that joined the catalog last: what a shop without
 // any traffic has to show.
-func (s *scratch) newest(g *generator) string {
+func (s *scratch) newest() string {
 	last := int32(s.view.Len()) - 1 //nolint:gosec // item numbers are int32
-	for n := last; n >= 0 && len(s.one) < g.limit && last-n < 4*topList; n-- {
+	for n := last; n >= 0 && len(s.one) < s.wanted && last-n < 4*topList; n-- {
 		if s.view.Available(n) {
-			s.give(n, 1-float32(len(s.one))/float32(g.limit), -1)
+			s.put(n, 1-float32(len(s.one))/float32(s.wanted), -1)
 		}
 	}
 	if len(s.one) == 0 {

@@ -159,13 +159,14 @@ type plan struct {
 	fallback []generator
 	filter   condition
 	boosts   []boost
+	narrows  bool // a filter or a cap drops candidates
 }
 
 // generator is a Generator, or a step of a fallback chain, resolved.
 type generator struct {
 	kind, name string
 	weight     float32
-	limit      int
+	limit      int // 0: see scratch.enough
 	from       source
 	measure    model.Measure
 	attribute  string
@@ -218,6 +219,7 @@ func (e *Engine) plan(p *Placement) (*plan, error) {
 	if out.Limit == 0 {
 		out.Limit = DefaultLimit
 	}
+	out.narrows = p.Filter != "" || p.Cap.Max > 0
 	return out, errors.Join(errs...)
 }
 
@@ -228,9 +230,6 @@ func (e *Engine) generator(g *Generator) (generator, error) {
 	}
 	if g.Weight == 0 {
 		out.weight = 1
-	}
-	if g.Limit == 0 {
-		out.limit = DefaultCandidates
 	}
 	if g.Measure == "lift" {
 		out.measure = model.Lift

@@ -229,8 +229,10 @@ func (s *scratch) verdict(n int32) int32 {
 	if !s.view.Available(n) {
 		return unavailable
 	}
-	if r := s.skip.get(n); r >= 0 {
-		return r
+	if s.skip.n > 0 {
+		if r := s.skip.get(n); r >= 0 {
+			return r
+		}
 	}
 	if s.refused || !s.plan.filter.itemHolds(n) {
 		return byFilter

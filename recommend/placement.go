@@ -55,7 +55,9 @@ type Generator struct {
 	Attribute string `json:"attribute,omitempty" yaml:"attribute,omitempty"`
 	// Measure is the pair generators' similarity: jaccard (the default), lift.
 	Measure string `json:"measure,omitempty" yaml:"measure,omitempty"`
-	// Limit is how many candidates it gives at most; 0 is DefaultCandidates.
+	// Limit is how many candidates it gives at most; 0 is five times what is
+	// shown, at least 50, and DefaultCandidates where a filter or a cap drops
+	// some.
 	Limit int `json:"limit,omitempty" yaml:"limit,omitempty"`
 }
 
@@ -116,6 +118,7 @@ const (
 	DefaultLimit      = 10
 	MaxLimit          = 200
 	DefaultCandidates = 200
+	fewCandidates     = 50
 	MaxCandidates     = 2000
 	MaxDeadlineMS     = 1000
 	maxGenerators     = 16

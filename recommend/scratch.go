@@ -63,7 +63,8 @@ type pool struct {
 // single holds what one generator gave, before it is normalised.
 type single struct {
 	one      []candidate
-	oneIndex table
+	oneIndex table // of those that give put there
+	wanted   int   // how many candidates it gives
 }
 
 // buffers are lists that a step fills and reads at once.
