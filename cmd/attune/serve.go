@@ -111,6 +111,11 @@ func (c *initCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// A file that was there keeps its mode when it is opened, and it may be one
+	// that others read.
+	if err := f.Chmod(0o600); err != nil {
+		return errors.Join(err, f.Close())
+	}
 	if _, err := f.Write(text); err != nil {
 		return errors.Join(err, f.Close())
 	}
