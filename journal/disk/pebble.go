@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -113,7 +114,18 @@ func pebbleOptions(lock *pebble.Lock, f *fault) *pebble.Options {
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = 64 << 20
 	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	// Payloads are written once, to files of their own, and tables hold where
+	// they are: a table that covers every partition is merged into those
+	// below it again and again, and would take the payloads along. They are
+	// never rewritten to reclaim space, since records go as they came, the
+	// oldest first, and a file goes with its last one.
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled: true, MinimumSize: 128, MaxBlobReferenceDepth: 1000,
+			RewriteMinimumAge: time.Hour, TargetGarbageRatio: 1,
+		}
+	}
 	return o
 }
 
