@@ -2,6 +2,7 @@ package attune
 
 import (
 	"strconv"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -27,30 +28,37 @@ type Product struct {
 
 // AppendProducts appends the products e names to ps, in order: the lines of
 // properties.products when there are any, else the properties themselves when
-// they have a product_id (or sku, or id of an item). Lines without an id are
-// left out. What it appends owns its memory.
+// they have a product_id or a sku. Lines without an id are left out. What it
+// appends shares e's memory: clone what is to be kept.
 func AppendProducts(ps []Product, e *Event) []Product {
 	if len(e.Properties) == 0 {
 		return ps
 	}
-	root := gjson.ParseBytes(e.Properties)
-	if list := root.Get("products"); list.IsArray() {
+	// gjson.ParseBytes would copy them all first.
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(e.Properties), len(e.Properties))) //nolint:gosec // e does not change
+	if !root.IsObject() {
+		return ps
+	}
+	p, list := product(root)
+	if list.IsArray() {
 		list.ForEach(func(_, line gjson.Result) bool {
-			if p, ok := product(line); ok {
+			if p, _ := product(line); p.ID != "" {
 				ps = append(ps, p)
 			}
 			return true
 		})
 		return ps
 	}
-	if p, ok := product(root); ok {
+	if p.ID != "" {
 		ps = append(ps, p)
 	}
 	return ps
 }
 
-func product(o gjson.Result) (Product, bool) {
-	p := Product{Quantity: 1}
+// product reads o as a product, in one pass; its ID is "" when it is none.
+// list is o's products, if it has such.
+func product(o gjson.Result) (p Product, list gjson.Result) {
+	p.Quantity, p.Raw = 1, o.Raw
 	var sku string
 	o.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
@@ -64,17 +72,15 @@ func product(o gjson.Result) (Product, bool) {
 			}
 		case "position":
 			p.Position = v.Int()
+		case "products":
+			list = v
 		}
 		return true
 	})
 	if p.ID == "" {
 		p.ID = sku
 	}
-	if p.ID == "" {
-		return Product{}, false
-	}
-	p.Raw = o.Raw
-	return p, true
+	return p, list
 }
 
 // scalar returns a JSON string or number as the id it stands for.
