@@ -112,6 +112,39 @@ func (pp *People) Fresh(ctx context.Context, p *Person) (bool, error) {
 	return true, nil
 }
 
+// Warm returns the user (or, when userID is "", the device's last stretch) when
+// she is kept, all her parts are in memory, and none moved since she was
+// merged; else nil: only then may reading her wait, for the store or for
+// another's merge.
+func (pp *People) Warm(userID, anonymousID string) *Person {
+	var b [64]byte
+	key := append(append(b[:0], identity.UserKey("")...), userID...)
+	if userID == "" {
+		key = append(append(b[:0], identity.DeviceKey("")...), anonymousID...)
+	}
+	s := &pp.shards[attune.Hash(string(key))%shards]
+	s.mu.Lock()
+	k := s.kept[string(key)]
+	s.mu.Unlock()
+	if k == nil {
+		return nil
+	}
+	if !k.used.Load() {
+		k.used.Store(true)
+	}
+	p := k.person.Load()
+	if p == nil {
+		return nil
+	}
+	for i := range p.Vector {
+		if applied, live := p.held[i].peek(); !live || applied != p.Vector[i].Offset {
+			return nil
+		}
+	}
+	pp.hits.Add(1)
+	return p
+}
+
 func (pp *People) read(ctx context.Context, key string) (*Person, error) {
 	k := pp.keep(key)
 	if p, err := pp.current(ctx, k); p != nil || err != nil {
@@ -357,6 +390,7 @@ func (k *kept) build(pp *People, key string, state *State) *Person {
 	if before := k.person.Load(); before != nil && p.Version <= before.Version && !slices.Equal(p.Vector, before.Vector) {
 		p.Version = before.Version + 1
 	}
+	p.session = p.Session()
 	return p
 }
 

@@ -3,6 +3,7 @@ package profile
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/feature"
@@ -31,6 +32,8 @@ type Person struct {
 	Vector []Applied
 
 	features *feature.Set
+	session  uint64
+	numbers  atomic.Pointer[numbers]
 	// held are the parts of Vector where they were in memory: a short way to
 	// see whether they moved.
 	held []*held
@@ -48,6 +51,58 @@ type Identity struct {
 type Applied struct {
 	Key    string
 	Offset uint64
+}
+
+// numbers are item numbers that a reader looked up for the list-valued feature
+// at index. Lists are only ever added.
+type numbers struct {
+	index int
+	items []int32
+	next  *numbers
+}
+
+// Numbers returns the item numbers that were kept for the list-valued feature
+// at index, and whether any were. Do not change them.
+func (p *Person) Numbers(index int) (items []int32, ok bool) {
+	for n := p.numbers.Load(); n != nil; n = n.next {
+		if n.index == index {
+			return n.items, true
+		}
+	}
+	return nil, false
+}
+
+// KeepNumbers keeps items, the numbers of the list-valued feature at index,
+// for as long as the person is not merged again: looking up ids costs more
+// than everything else of a read. It is for a list that does not depend on
+// time, whose ids all have numbers. The person owns items from then on.
+func (p *Person) KeepNumbers(index int, items []int32) {
+	for {
+		first := p.numbers.Load()
+		if _, ok := p.Numbers(index); ok {
+			return
+		}
+		if p.numbers.CompareAndSwap(first, &numbers{index: index, items: items, next: first}) {
+			return
+		}
+	}
+}
+
+// Session returns the hash of the routing id under which the person's live
+// session is counted: her newest device's, or her own when she has none.
+func (p *Person) Session() uint64 {
+	if p.session != 0 {
+		return p.session
+	}
+	for i := range p.Identities {
+		if id := &p.Identities[i]; id.Type == "anonymous_id" {
+			return attune.Hash(identity.DeviceKey(id.ID))
+		}
+	}
+	if p.Key == "" {
+		return 0
+	}
+	return attune.Hash(p.Key)
 }
 
 // Known reports whether anything was ever heard of the person.

@@ -56,6 +56,7 @@ type Engine struct {
 	plans   map[string]*plan
 	names   []string
 	inputs  inputs
+	lasting []bool     // by feature: its list does not depend on time
 	scratch *sync.Pool // of *scratch
 	quick   atomic.Pointer[[]int32]
 }
@@ -79,6 +80,9 @@ func New(w World, placements []Placement) (*Engine, error) {
 			five:     w.Features.Index("recent_five_purchases"),
 			category: w.Features.Index("category_affinity"), brand: w.Features.Index("brand_affinity"),
 		},
+	}
+	for _, d := range w.Features.Definitions() {
+		e.lasting = append(e.lasting, (d.Kind == feature.KindLast || d.Kind == feature.KindSet) && d.TTL == 0)
 	}
 	var errs []error
 	for i := range placements {
@@ -321,6 +325,8 @@ func (e *Engine) end(s *scratch) {
 	s.engine, s.plan, s.q, s.trace = nil, nil, nil, nil
 	s.view = catalog.View{}
 	s.item = itemRef{}
+	clear(s.told)
+	s.told = s.told[:0]
 	s.input.Person, s.input.Item, s.input.Context, s.input.Segments = nil, nil, nil, nil
 	e.scratch.Put(s)
 }

@@ -50,6 +50,26 @@ func (s *scratch) reason(c *candidate) string {
 	case g == nil:
 		return "popular now"
 	}
+	if c.word == 0 && g.kind == PopularBy {
+		return s.tell(g, c) // each item has a word of its own
+	}
+	for i := range s.told {
+		if t := &s.told[i]; t.gen == c.gen && t.seed == c.seed && t.word == c.word {
+			return t.text
+		}
+	}
+	text := s.tell(g, c)
+	if len(s.told) < maxTold {
+		s.told = append(s.told, told{seed: c.seed, word: c.word, gen: c.gen, text: text})
+	}
+	return text
+}
+
+// maxTold bounds the reasons that are remembered for one answer.
+const maxTold = 16
+
+// tell puts the reason of c, which g gave, into words.
+func (s *scratch) tell(g *generator, c *candidate) string {
 	text := s.because(g, c)
 	if t := s.plan.Explain; t != "" && c.gen >= 0 {
 		item := ""

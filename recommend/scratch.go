@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/catalog"
 	"github.com/attune-io/attune/feature"
 	"github.com/attune-io/attune/model"
@@ -79,6 +78,14 @@ type buffers struct {
 	knnQuery model.Query
 	input    rule.Input
 	item     itemRef
+	told     []told
+}
+
+// told is a reason that was put into words: items of one seed share it.
+type told struct {
+	seed, word int32
+	gen        int16
+	text       string
 }
 
 // taste is a category (or the like) that the person or the page leans to.
@@ -159,16 +166,25 @@ func (s *scratch) denied() bool {
 	return st == nil || st.Consent.Denied()
 }
 
-// feature returns the items of a list-valued feature, newest first, in a
-// buffer that the next call overwrites.
+// feature returns the items of a list-valued feature, newest first, to be read
+// before the next call.
 func (s *scratch) feature(name string, index int) []int32 {
 	s.items = s.items[:0]
 	if index < 0 || s.denied() {
 		return s.items
 	}
-	s.strings = s.engine.world.Features.List(&s.q.Person.State.Features, index, s.strings[:0], s.q.Now)
+	p := s.q.Person
+	if s.trace == nil {
+		if kept, ok := p.Numbers(index); ok {
+			return kept
+		}
+	}
+	s.strings = s.engine.world.Features.List(&p.State.Features, index, s.strings[:0], s.q.Now)
 	s.trace.input("features."+name, s.strings)
 	s.items = s.numbers(s.items, s.strings)
+	if s.engine.lasting[index] && len(s.items) == len(s.strings) {
+		p.KeepNumbers(index, slices.Clone(s.items))
+	}
 	return s.items
 }
 
@@ -238,21 +254,6 @@ func (s *scratch) micros() int64 {
 		return 0
 	}
 	return s.q.Micros()
-}
-
-// owner returns the key under which the person's live session is counted: her
-// newest device's, or her own when she has none.
-func (s *scratch) owner() uint64 {
-	p := s.q.Person
-	for i := range p.Identities {
-		if id := &p.Identities[i]; id.Type == "anonymous_id" {
-			return attune.Hash("a:" + id.ID)
-		}
-	}
-	if p.Key == "" {
-		return 0
-	}
-	return attune.Hash(p.Key)
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
