@@ -113,6 +113,7 @@ func New(o Options) http.Handler {
 	c.mux.HandleFunc("GET /console/{$}", c.index)
 	c.mux.Handle("GET /console/assets/", assets())
 	c.mux.HandleFunc("POST /console/login", c.signIn)
+	c.mux.Handle("GET /console/login", http.RedirectHandler("/console/", http.StatusSeeOther))
 	c.mux.HandleFunc("POST /console/logout", c.signOut)
 	for _, r := range c.routes() {
 		c.mux.Handle(r.pattern, c.guarded(r.serve))

@@ -133,10 +133,10 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	nonce := make([]byte, nonceBytes)
 	_, _ = rand.Read(nonce) // never fails
 	expires := c.now().Add(lifetime)
-	k := c.cookie(r)
+	k := c.cookie(r) //nolint:gosec // it says there when it is Secure
 	k.Value = seal(key, expires, base64.RawURLEncoding.EncodeToString(nonce))
 	k.MaxAge = int(lifetime / time.Second)
-	http.SetCookie(w, k) //nolint:gosec // see cookie
+	http.SetCookie(w, k)
 	http.Redirect(w, r, "/console/", http.StatusSeeOther)
 }
 
@@ -147,9 +147,9 @@ func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
 			c.ended.add(nonce, expires, c.now())
 		}
 	}
-	k := c.cookie(r)
+	k := c.cookie(r) //nolint:gosec // it says there when it is Secure
 	k.MaxAge = -1
-	http.SetCookie(w, k) //nolint:gosec // see cookie
+	http.SetCookie(w, k)
 	http.Redirect(w, r, "/console/", http.StatusSeeOther)
 }
 

@@ -71,7 +71,7 @@ function placements(r, seen, count, ready) {
   return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Placement"), h("th", {}, "Generator"), h("th", { class: "num" }, "Weight"), h("th", {}, "Needs"), h("th", {}, "Last seen"), h("th", {}, "State"))),
     h("tbody", {}, r.placements.flatMap((p) => p.generators.map((g, i) => {
       const last = Math.max(0, ...g.events.map((e) => seen.get(e)?.last || 0));
-      return h("tr", {}, h("td", { class: "mono name" }, i ? "" : p.name), h("td", { class: "mono" }, g.name), h("td", { class: "num" }, g.weight),
+      return h("tr", {}, h("td", { class: "mono name" }, i ? "" : p.name), h("td", { class: "mono" }, g.name.replace(" of features.", " of ")), h("td", { class: "num" }, g.weight),
         h("td", {}, h("span", { class: "pills" }, g.events.flatMap((e, k) => [k > 0 && h("span", { class: "soft" }, g.all ? "and" : "or"), pill(e, seen, count(e))]).filter(Boolean),
           g.note && h("span", { class: "soft" }, (g.events.length ? "and " : "") + g.note))),
         h("td", { class: "soft" }, last ? ago(last) : "–"),
@@ -106,7 +106,7 @@ function identity(i) {
   const row = (name, n, note, kind) => h("tr", {}, h("td", { class: "name" }, name), h("td", { class: "num" }, num(n)), h("td", { class: "soft" }, kind && n ? h("span", { class: "pill " + kind }, note) : note));
   return h("table", {}, h("tbody", {}, row("An anonymousId alone", i.anonymous, "visitors who did not log in"), row("A userId alone", i.known, "servers, mostly"),
     row("Both", i.both, i.both ? "these link devices to users" : "nothing links devices to users", i.both ? "" : "warn"),
-    row("No usable id", i.no_id, i.no_id ? "refused since the start: see dead letters" : "none was refused", "bad"),
+    row("No usable id", i.no_id, i.no_id ? "refused: see dead letters" : "none was refused", "bad"),
     row("Bots", i.bots, "journaled, not counted"), row("Consent denied", i.denied, "only the consent is kept")));
 }
 
