@@ -310,8 +310,10 @@ func (o *operation) example(n int, decision string) (path, body string) {
 		return path, ""
 	case strings.HasPrefix(o.path, "/v1/items"):
 		return path, `{"id":"pan","attributes":{"name":"Pan"}}`
+	case o.path == "/v1/rank":
+		return path, `{"items":["pan"]}`
 	default:
-		return path, `{"placements":[{"id":"popular"}],"items":["pan"]}`
+		return path, `{"placements":[{"id":"popular"}]}`
 	}
 }
 
