@@ -99,7 +99,7 @@ func TestConfigPage(t *testing.T) {
 	if !*update {
 		t.Fatal("CONFIG.md is stale; run: go test ./docs -update")
 	}
-	if err := os.WriteFile("CONFIG.md", []byte(page), 0o644); err != nil { //nolint:gosec // a page for everybody
+	if err := os.WriteFile("CONFIG.md", []byte(page), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,31 +34,36 @@ type document struct {
 	} `json:"paths"`
 }
 
-// TestRoutes: API.md names every route of openapi.json, and no other. A route
-// is named as `GET /v1/items`.
+// TestRoutes: API.md names every route of openapi.json, and no other, each in a
+// row of a table whose second cell says who may call it. A route is named as
+// `GET /v1/items`.
 func TestRoutes(t *testing.T) {
 	var doc document
 	if err := json.Unmarshal(serve.OpenAPI(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{}
+	want := map[string]string{} // route → access
 	for path, methods := range doc.Paths {
-		for method := range methods {
-			want[strings.ToUpper(method)+" "+path] = true
+		for method, route := range methods {
+			want[strings.ToUpper(method)+" "+path] = route.Access
 		}
 	}
-	got := map[string]bool{}
-	for _, m := range regexp.MustCompile("`((?:GET|POST|PUT|DELETE) /[^` ?]*)`").FindAllStringSubmatch(read(t, "API.md"), -1) {
-		got[m[1]] = true
-	}
-	for route := range want {
-		if !got[route] {
-			t.Errorf("API.md does not name `%s`, which openapi.json has", route)
+	route := regexp.MustCompile("`((?:GET|POST|PUT|DELETE) /[^` ?]*)`")
+	got := map[string]string{}
+	for line := range strings.Lines(read(t, "API.md")) {
+		cells := strings.Split(line, "|")
+		for _, m := range route.FindAllStringSubmatch(line, -1) {
+			if _, ok := want[m[1]]; !ok {
+				t.Errorf("API.md names `%s`, which openapi.json does not have", m[1])
+			}
+			if len(cells) > 3 {
+				got[m[1]] = strings.TrimSpace(cells[2])
+			}
 		}
 	}
-	for route := range got {
-		if !want[route] {
-			t.Errorf("API.md names `%s`, which openapi.json does not have", route)
+	for name, access := range want {
+		if got[name] != access {
+			t.Errorf("API.md has `%s` with access %q, openapi.json with %q", name, got[name], access)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func TestUserTokenHelpers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cmd := exec.Command(d.command[0], d.command[1:]...) //nolint:gosec // the table above
+			cmd := exec.Command(d.command[0], d.command[1:]...)
 			cmd.Dir = dir
 			out, err := cmd.CombinedOutput()
 			if err != nil || string(out) != want.String() {
