@@ -372,3 +372,26 @@ func placementsTable() string {
 	}
 	return b.String()
 }
+
+// TestExamples: the YAML of CONFIG.md and GUIDE.md is a valid configuration.
+func TestExamples(t *testing.T) {
+	for _, page := range []string{"CONFIG.md", "GUIDE.md"} {
+		var text strings.Builder
+		for rest := read(t, page); ; {
+			_, after, found := strings.Cut(rest, "```yaml\n")
+			if !found {
+				break
+			}
+			block, next, _ := strings.Cut(after, "```")
+			text.WriteString(block)
+			rest = next
+		}
+		if text.Len() == 0 {
+			t.Errorf("%s has no example", page)
+		}
+		none := func(string) (string, bool) { return "", false }
+		if _, err := config.Load([]byte(text.String()), none, func(c *config.Config) { c.Dev = true }); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+}
