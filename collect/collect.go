@@ -41,7 +41,8 @@ type Signer interface {
 }
 
 // Devices says what is known of a device: when its first event was received (0:
-// none yet), and whether it was ever given a visitor token. Any number of
+// none yet; an instant long ago when somebody is logged in on it, since then its
+// history is a person's), and whether it was ever given a visitor token. Any number of
 // goroutines may ask at once.
 type Devices interface {
 	Device(ctx context.Context, anonymousID string) (first attune.Millis, issued bool, err error)

@@ -22,9 +22,11 @@ const (
 )
 
 // youngDevice is how old a device's first event may be for a token to be
-// issued on asking. After that whoever asks may only have read the id
-// somewhere, and the history behind it is not hers.
-const youngDevice = attune.Millis(30 * 60 * 1000)
+// issued on asking: long enough for a page that loads another library first.
+// After that whoever asks may only have read the id somewhere, and the history
+// behind it is not hers. A device that somebody is logged in on is never young
+// (see Devices): her server signs a user token instead.
+const youngDevice = attune.Millis(60 * 1000)
 
 // visitorDesk issues visitor tokens, at most one a device.
 //

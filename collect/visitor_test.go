@@ -14,8 +14,8 @@ import (
 
 func TestVisitor(t *testing.T) {
 	devices := known{
-		"fresh":  {first: noon - 29*minute},
-		"old":    {first: noon - 31*minute},
+		"fresh":  {first: noon - minute/2},
+		"old":    {first: noon - 2*minute},
 		"issued": {first: noon - minute, issued: true},
 	}
 	w := newWorld(t, func(o *collect.Options) { o.Devices = devices })

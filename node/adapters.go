@@ -84,10 +84,14 @@ func (d devices) Device(ctx context.Context, anonymousID string) (first attune.M
 
 // seenSince returns a time at or before which the device was first heard of, 0
 // when it never was. An event's time is never after its receipt, so the oldest
-// event there is will do; a device whose history was dropped is as old as can be.
+// event there is will do; a device whose history was dropped is as old as can be,
+// and so is one that somebody is logged in on: her history is on it.
 func seenSince(p *profile.Part) attune.Millis {
 	if !p.Known() {
 		return 0
+	}
+	if p.Last.Owner != "" {
+		return 1
 	}
 	first := p.Last.State.First
 	for i := range p.Closed {

@@ -469,7 +469,7 @@ func (s *stage) unharmed(before *person) {
 func TestTokenOfAnOldDevice(t *testing.T) {
 	s := newStage(t)
 	ask := fmt.Sprintf(`{"anonymous_id":%q}`, victimLaptop())
-	s.now.Add((31 * time.Minute).Milliseconds())
+	s.now.Add((2 * time.Minute).Milliseconds())
 	if x := s.raw("old device", http.MethodPost, "/v1/visitor", ask, basic(config.DevWriteKey)...); x.status != http.StatusConflict || strings.Contains(x.body, "a1.") || len(x.header["Set-Cookie"]) > 0 {
 		t.Errorf("a token of an old device: %d %s %v, want 409 without one", x.status, x.body, x.header)
 	}

@@ -239,3 +239,26 @@ func TestGoodAndBad(t *testing.T) {
 }
 
 func pad(n int) string { return string(slices.Repeat([]byte("x"), n)) }
+
+// TestNoTokenForSomebodysDevice: whoever has read a device's id somewhere gets
+// no visitor token for it, however young it is, once somebody is logged in.
+func TestNoTokenForSomebodysDevice(t *testing.T) {
+	r := start(t, testConfig(t.TempDir()), node.Options{})
+	victim := device(7)
+	body := fmt.Sprintf(`{"anonymousId":%q,"userId":"victim","event":"Product Viewed","properties":{"product_id":"private"},"context":{"library":{"name":"analytics.js"}}}`, victim)
+	_, h := r.call(http.MethodPost, "/v1/track", config.DevWriteKey, body, nil)
+	// The event is folded before the attacker asks.
+	r.call(http.MethodPost, "/v1/decide", config.DevServerSecret, map[string]any{
+		"anonymous_id": victim, "after": h.Get("X-Attune-Token"), "placements": []any{map[string]any{"id": "popular"}},
+	}, nil)
+	status, h := r.call(http.MethodPost, "/v1/visitor", config.DevWriteKey, map[string]any{"anonymous_id": victim}, nil)
+	if status != http.StatusConflict || h.Get("X-Attune-Visitor") != "" {
+		t.Errorf("asking for somebody's device answered %d with token %q, want 409 and none", status, h.Get("X-Attune-Visitor"))
+	}
+	// A fresh device, nobody's yet, is the asker's: another library may have
+	// sent its first event.
+	r.track(device(8), "Product Viewed", `{"product_id":"p"}`)
+	if status, _ := r.call(http.MethodPost, "/v1/visitor", config.DevWriteKey, map[string]any{"anonymous_id": device(8)}, nil); status != http.StatusOK {
+		t.Errorf("asking for a fresh device answered %d, want 200", status)
+	}
+}
