@@ -1,7 +1,9 @@
 package node
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -30,8 +32,8 @@ const (
 // a ring of the newest events, and a channel a looker. Counting takes no lock;
 // of a flood of events only some are copied.
 type live struct {
-	names  sync.Map // event name → *seenName
-	known  atomic.Int64
+	// names is replaced whole when a new one comes: readers take no lock.
+	names  atomic.Pointer[map[string]*seenName]
 	kinds  [5]atomic.Uint64 // see the constants
 	since  atomic.Int64     // the oldest event counted
 	tile   atomic.Int64     // the tile of time at hand
@@ -57,7 +59,11 @@ type seenName struct {
 	last atomic.Int64
 }
 
-func newLive() *live { return &live{ears: map[chan attune.Event]struct{}{}} }
+func newLive() *live {
+	l := &live{ears: map[chan attune.Event]struct{}{}}
+	l.names.Store(&map[string]*seenName{})
+	return l
+}
 
 // accepted counts durable events and shows them to lookers. The events are the
 // caller's.
@@ -157,18 +163,24 @@ func (l *live) count(e *attune.Event) {
 	}
 }
 
+// name returns the counters of an event name.
 func (l *live) name(name string) *seenName {
-	v, ok := l.names.Load(name)
-	if !ok {
-		if l.known.Load() >= maxNames {
-			name = "other"
-		}
-		var loaded bool
-		if v, loaded = l.names.LoadOrStore(name, new(seenName)); !loaded {
-			l.known.Add(1)
-		}
+	if s := (*l.names.Load())[name]; s != nil {
+		return s
 	}
-	s, _ := v.(*seenName)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := *l.names.Load()
+	if len(old) >= maxNames {
+		name = "other"
+	}
+	if s := old[name]; s != nil {
+		return s
+	}
+	next := maps.Clone(old)
+	s := &seenName{}
+	next[strings.Clone(name)] = s
+	l.names.Store(&next)
 	return s
 }
 
@@ -216,13 +228,9 @@ func (l *live) lately(limit int) []console.Known {
 // counts returns how often each event name came in.
 func (l *live) counts() map[string]console.EventCount {
 	out := map[string]console.EventCount{}
-	l.names.Range(func(key, value any) bool {
-		name, _ := key.(string)
-		if s, ok := value.(*seenName); ok {
-			out[name] = console.EventCount{Name: name, Seen: s.n.Load(), Last: attune.Millis(s.last.Load())}
-		}
-		return true
-	})
+	for name, s := range *l.names.Load() {
+		out[name] = console.EventCount{Name: name, Seen: s.n.Load(), Last: attune.Millis(s.last.Load())}
+	}
 	return out
 }
 
