@@ -143,7 +143,7 @@ func (s *server) metric(name string) (float64, error) {
 func (s *server) drained() (time.Duration, error) {
 	start := time.Now()
 	for time.Since(start) < 2*time.Minute {
-		lag, err := s.metric("attune_pipeline_lag_records")
+		lag, err := s.metric("attune_journal_lag_events")
 		if err != nil {
 			return 0, err
 		}
