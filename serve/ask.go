@@ -131,34 +131,77 @@ func jsonName(kind string) string {
 	}
 }
 
-// askOf reads GET /v1/recommend/{placement} and GET /v1/stream from an
-// address: "items" may be given many times, or once with commas.
-func askOf(placement string, q url.Values) (*ask, error) {
-	one := attune.Ask{ID: placement, Item: q.Get("item"), Query: q.Get("query")}
-	for _, list := range q["items"] {
-		for id := range strings.SplitSeq(list, ",") {
-			if id != "" {
-				one.Items = append(one.Items, id)
-			}
-		}
-	}
+// askOf reads GET /v1/recommend/{placement} and GET /v1/stream from the query
+// of an address: "items" may be given many times, or once with commas; of
+// everything else the first counts. What is not well-formed is left out, as
+// url.ParseQuery does.
+func askOf(placement, query string) (*ask, error) {
 	a := new(ask)
-	for _, n := range [...]struct {
-		name string
-		into *int
-	}{{"limit", &one.Limit}, {"deadline_ms", &a.DeadlineMS}} {
-		if v := q.Get(n.name); v != "" {
-			i, err := strconv.Atoi(v)
-			if err != nil {
-				return nil, invalid(n.name, fmt.Sprintf("want a number, got %q", v))
+	a.Placements = []attune.Ask{{ID: placement}}
+	one := &a.Placements[0]
+	var limit, deadline, explain string
+	into := [...]struct {
+		name  string
+		value *string
+	}{
+		{"item", &one.Item}, {"query", &one.Query}, {"user_id", &a.UserID}, {"anonymous_id", &a.AnonymousID},
+		{"after", &a.After}, {"limit", &limit}, {"deadline_ms", &deadline}, {"explain", &explain},
+	}
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		name, value, ok := pairOf(pair)
+		if !ok {
+			continue
+		}
+		if name == "items" {
+			for id := range strings.SplitSeq(value, ",") {
+				if id != "" {
+					one.Items = append(one.Items, id)
+				}
 			}
-			*n.into = i
+		}
+		for i := range into {
+			if into[i].name == name {
+				*into[i].value = value
+				into[i].name = "" // the first counts
+			}
 		}
 	}
-	a.UserID, a.AnonymousID, a.After = q.Get("user_id"), q.Get("anonymous_id"), q.Get("after")
-	a.Explain = q.Get("explain") == "true" || q.Get("explain") == "1"
-	a.Placements = []attune.Ask{one}
+	var err error
+	if one.Limit, err = numberOf("limit", limit); err != nil {
+		return nil, err
+	}
+	if a.DeadlineMS, err = numberOf("deadline_ms", deadline); err != nil {
+		return nil, err
+	}
+	a.Explain = explain == "true" || explain == "1"
 	return a, nil
+}
+
+// pairOf splits one name=value of an address's query.
+func pairOf(pair string) (name, value string, ok bool) {
+	if pair == "" || strings.Contains(pair, ";") {
+		return "", "", false
+	}
+	name, value, _ = strings.Cut(pair, "=")
+	name, err := url.QueryUnescape(name)
+	if err != nil || name == "" {
+		return "", "", false
+	}
+	value, err = url.QueryUnescape(value)
+	return name, value, err == nil
+}
+
+func numberOf(name, v string) (int, error) {
+	if v == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		return 0, invalid(name, fmt.Sprintf("want a number, got %q", v))
+	}
+	return n, nil
 }
 
 // check checks every bound of a, and resolves its token. names are the
@@ -200,7 +243,7 @@ func (a *ask) check(d Decider) error {
 
 func (a *ask) checkOne(d Decider, i int) error {
 	one := &a.Placements[i]
-	path := "placements[" + strconv.Itoa(i) + "]"
+	at := func(field string) string { return "placements[" + strconv.Itoa(i) + "]" + field }
 	if _, ok := d.Deadline(one.ID); !ok {
 		message := fmt.Sprintf("unknown placement %q", one.ID)
 		names := d.Placements()
@@ -209,20 +252,20 @@ func (a *ask) checkOne(d Decider, i int) error {
 		} else {
 			message += "; there are " + strings.Join(names, ", ")
 		}
-		return invalid(path+".id", message)
+		return invalid(at(".id"), message)
 	}
 	for _, other := range a.Placements[:i] {
 		if other.ID == one.ID {
-			return invalid(path+".id", fmt.Sprintf("%q is asked for twice; send two requests", one.ID))
+			return invalid(at(".id"), fmt.Sprintf("%q is asked for twice; send two requests", one.ID))
 		}
 	}
 	switch {
 	case one.Limit < 0 || one.Limit > maxLimit:
-		return invalid(path+".limit", fmt.Sprintf("want 0 to %d, got %d", maxLimit, one.Limit))
+		return invalid(at(".limit"), fmt.Sprintf("want 0 to %d, got %d", maxLimit, one.Limit))
 	case len(one.Items) > maxItems:
-		return invalid(path+".items", fmt.Sprintf("want at most %d, got %d", maxItems, len(one.Items)))
+		return invalid(at(".items"), fmt.Sprintf("want at most %d, got %d", maxItems, len(one.Items)))
 	case len(one.Query) > maxText:
-		return invalid(path+".query", fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
+		return invalid(at(".query"), fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
 	default:
 		return nil
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/attune-io/attune/profile"
 )
 
-// decision is a decide request on its way to its answer. Two goroutines meet
-// in it: the worker fills results under mu, and whoever answers takes them,
+// decision is a decide request on its way to its answer. Two goroutines may
+// meet in it: the worker fills results under mu, and whoever answers takes them,
 // after which what comes late is dropped.
 type decision struct {
 	s      *Server
@@ -29,6 +29,7 @@ type decision struct {
 	caller *caller
 	who    subject
 	id     string
+	seed   uint64
 	now    attune.Millis
 	start  time.Duration // of the monotonic clock
 	limit  time.Duration // how long it may take
@@ -36,7 +37,7 @@ type decision struct {
 	parts  bool          // results.parts is wanted
 
 	late atomic.Bool   // the answer was given
-	done chan struct{} // closed by the worker
+	done chan struct{} // closed by the worker, nil without one
 
 	mu      sync.Mutex
 	taken   bool
@@ -61,9 +62,10 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	engine := s.engine()
 	d := &decision{
 		s: s, engine: engine, ask: a, caller: c, now: s.o.Clock(), start: s.o.Mono(),
-		limit: time.Duration(a.deadline(engine)) * time.Millisecond, http: r, parts: parts, done: make(chan struct{}),
+		limit: time.Duration(a.deadline(engine)) * time.Millisecond, http: r, parts: parts,
 	}
 	d.id = newID(d.now)
+	d.seed = attune.Hash(d.id)
 	d.who = d.checked(c.subject(a.UserID, a.AnonymousID))
 	d.results.asked = d.who
 	if c.server && d.who.user != "" && identity.CheckID(a.AnonymousID) == nil {
@@ -72,14 +74,37 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	d.results.answers = make([]*attune.Answer, len(a.Placements))
 	select {
 	case s.slots <- struct{}{}:
-		ctx, cancel := context.WithTimeout(r.Context(), d.limit)
-		go d.work(ctx)
-		d.await(r.Context())
-		cancel()
+		if !d.here() {
+			d.done = make(chan struct{})
+			ctx, cancel := context.WithTimeout(r.Context(), d.limit)
+			go d.work(ctx)
+			d.await(r.Context())
+			cancel()
+		}
 	default:
 		d.results.why = "full"
 	}
 	return d.finish()
+}
+
+// here makes the decision on the caller's goroutine when nothing can hold it
+// up: there is nothing to make durable or to wait for, the person is in memory,
+// and the engine looks at Expired between steps that are short. Handing it to
+// another goroutine with a timer beside it costs as much as the decision.
+func (d *decision) here() (done bool) {
+	if d.s.o.Slow || d.ask.hasAfter || len(d.ask.Events) > 0 {
+		return false
+	}
+	person := d.s.nobody
+	if d.who != (subject{}) {
+		if person = d.s.o.People.Warm(d.who.user, d.who.device); person == nil {
+			return false
+		}
+	}
+	done = true // a panic is an answer too
+	defer d.end()
+	d.answer(person)
+	return done
 }
 
 // checked drops ids that nobody has: they are refused as events too.
@@ -143,7 +168,7 @@ func (d *decision) quick(i int) (a *attune.Answer) {
 			a = &attune.Answer{Fallback: "none"}
 		}
 	}()
-	q := d.query(i, nobody())
+	q := d.query(i, d.s.nobody)
 	q.Expired, q.Explain = nil, false
 	a = d.engine.Quick(q)
 	if a == nil {
@@ -161,7 +186,7 @@ func nobody() *profile.Person { return &profile.Person{State: &profile.State{}} 
 func (d *decision) query(i int, p *profile.Person) *Query {
 	one := &d.ask.Placements[i]
 	return &Query{
-		Placement: one.ID, Person: p, Now: d.now, Seed: attune.Hash(d.id),
+		Placement: one.ID, Person: p, Now: d.now, Seed: d.seed,
 		Limit: one.Limit, Item: one.Item, Items: one.Items, Text: one.Query,
 		Context: d.ask.Context, Explain: d.ask.Explain,
 		Expired: d.expired, Micros: d.micros,
@@ -176,19 +201,26 @@ func (d *decision) expired() bool {
 	return d.late.Load() || d.s.o.Mono()-d.start > d.limit-d.limit/10
 }
 
-// work makes the decision. A panic on the way is logged, and the fallback
-// answers.
+// work makes the decision, however long it takes.
 func (d *decision) work(ctx context.Context) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.s.panicked(p)
-			d.set(func(r *results) { r.why = "panic" })
-		}
-		close(d.done)
-		<-d.s.slots
-	}()
+	defer close(d.done)
+	defer d.end()
 	d.catchUp(ctx)
-	person := d.person(ctx)
+	d.answer(d.person(ctx))
+}
+
+// end is deferred by whoever decides. A panic on the way is logged, and the
+// fallback answers.
+func (d *decision) end() {
+	if p := recover(); p != nil {
+		d.s.panicked(p)
+		d.set(func(r *results) { r.why = "panic" })
+	}
+	<-d.s.slots
+}
+
+// answer decides every placement for person.
+func (d *decision) answer(person *profile.Person) {
 	if d.parts {
 		keys := make([]string, 0, len(person.Vector))
 		for i := range person.Vector {
@@ -204,7 +236,11 @@ func (d *decision) work(ctx context.Context) {
 		q := d.query(i, person)
 		q.Segments = segments
 		answer := d.engine.Decide(q)
-		d.set(func(r *results) { r.answers[i], r.version = answer, person.Version })
+		d.mu.Lock()
+		if !d.taken {
+			d.results.answers[i], d.results.version = answer, person.Version
+		}
+		d.mu.Unlock()
 	}
 }
 
@@ -284,7 +320,7 @@ func (d *decision) person(ctx context.Context) *profile.Person {
 	if err != nil {
 		d.s.log.LogAttrs(ctx, slog.LevelWarn, "person not read; answering as for nobody", slog.Any("error", err))
 		d.set(func(r *results) { r.fresh = false })
-		return nobody()
+		return d.s.nobody
 	}
 	return p
 }
@@ -300,11 +336,11 @@ func (s *Server) read(ctx context.Context, who subject) (*profile.Person, error)
 	}
 	switch {
 	case errors.Is(err, attune.ErrNotFound):
-		return nobody(), nil
+		return s.nobody, nil
 	case err != nil:
 		return nil, err
 	case p == nil:
-		return nobody(), nil
+		return s.nobody, nil
 	default:
 		return p, nil
 	}

@@ -159,7 +159,7 @@ func TestSlowEngine(t *testing.T) {
 	s := &slow{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
 	w := newWorld(t, func(o *serve.Options) {
 		s.engine, _ = o.Decider.(engine)
-		o.Decider = s
+		o.Decider, o.Slow = s, true
 		o.Limits.Concurrency = 1
 	})
 	w.shop()
@@ -180,23 +180,32 @@ func TestSlowEngine(t *testing.T) {
 }
 
 func TestPanicIsAFallback(t *testing.T) {
+	for _, patient := range []bool{false, true} {
+		t.Run(fmt.Sprintf("slow %v", patient), func(t *testing.T) { panicIsAFallback(t, patient) })
+	}
+}
+
+func panicIsAFallback(t *testing.T, patient bool) {
 	var mu sync.Mutex
 	var logged strings.Builder
 	w := newWorld(t, func(o *serve.Options) {
 		e, _ := o.Decider.(engine)
-		o.Decider = &slow{engine: e, panics: true}
+		o.Decider, o.Slow = &slow{engine: e, panics: true}, patient
+		o.Limits.Concurrency = 1 // a slot that is not given back shows
 		o.Log = slog.New(slog.NewTextHandler(&locked{mu: &mu, b: &logged}, nil))
 	})
 	w.shop()
 	w.engine.Refresh(w.clock())
-	d, _ := w.decide(`{"placements":[{"id":"for-you"}]}`, browser)
-	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(a.Items) == 0 {
-		t.Errorf("got %v by %q, want items by popular", ids(a), a.Fallback)
+	for range 2 {
+		d, _ := w.decide(`{"placements":[{"id":"for-you"}]}`, browser)
+		if a := d.Placements["for-you"]; a.Fallback != "popular" || len(a.Items) == 0 {
+			t.Errorf("got %v by %q, want items by popular", ids(a), a.Fallback)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !strings.Contains(logged.String(), "a fault in a generator") {
-		t.Errorf("the log says %q, want the panic", logged.String())
+	if n := strings.Count(logged.String(), "a fault in a generator"); n != 2 {
+		t.Errorf("the log says %q, want both panics", logged.String())
 	}
 }
 

@@ -14,7 +14,10 @@ import (
 // sorted by name, so that equal decisions are equal bytes. It is what
 // encoding/json would write, at a fraction of the cost: a decision is mostly
 // attributes, which are JSON already.
-func AppendDecision(b []byte, d *attune.Decision) []byte {
+func AppendDecision(b []byte, d *attune.Decision) []byte { return appendDecision(b, d, false) }
+
+// appendDecision appends d; slim leaves the attributes of items out.
+func appendDecision(b []byte, d *attune.Decision, slim bool) []byte {
 	b = append(b, `{"decision_id":`...)
 	b = appendString(b, d.ID)
 	b = append(b, `,"profile_version":`...)
@@ -22,11 +25,11 @@ func AppendDecision(b []byte, d *attune.Decision) []byte {
 	b = append(b, `,"stale":`...)
 	b = strconv.AppendBool(b, d.Stale)
 	b = append(b, `,"placements":`...)
-	b = appendPlacements(b, d.Placements)
+	b = appendPlacements(b, d.Placements, slim)
 	return append(b, '}')
 }
 
-func appendPlacements(b []byte, placements map[string]*attune.Answer) []byte {
+func appendPlacements(b []byte, placements map[string]*attune.Answer, slim bool) []byte {
 	var few [8]string
 	names := few[:0]
 	for name := range placements {
@@ -40,13 +43,15 @@ func appendPlacements(b []byte, placements map[string]*attune.Answer) []byte {
 		}
 		b = appendString(b, name)
 		b = append(b, ':')
-		b = AppendAnswer(b, placements[name])
+		b = appendAnswer(b, placements[name], slim)
 	}
 	return append(b, '}')
 }
 
 // AppendAnswer appends a as JSON. A nil Items is an empty list.
-func AppendAnswer(b []byte, a *attune.Answer) []byte {
+func AppendAnswer(b []byte, a *attune.Answer) []byte { return appendAnswer(b, a, false) }
+
+func appendAnswer(b []byte, a *attune.Answer, slim bool) []byte {
 	if a == nil {
 		return append(b, "null"...)
 	}
@@ -55,7 +60,7 @@ func AppendAnswer(b []byte, a *attune.Answer) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendRanked(b, &a.Items[i])
+		b = appendRanked(b, &a.Items[i], slim)
 	}
 	b = append(b, `],"model":`...)
 	b = appendString(b, a.Model)
@@ -79,7 +84,7 @@ func AppendAnswer(b []byte, a *attune.Answer) []byte {
 	return append(b, '}')
 }
 
-func appendRanked(b []byte, r *attune.Ranked) []byte {
+func appendRanked(b []byte, r *attune.Ranked, slim bool) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID)
 	b = append(b, `,"score":`...)
@@ -88,7 +93,7 @@ func appendRanked(b []byte, r *attune.Ranked) []byte {
 		b = append(b, `,"reason":`...)
 		b = appendString(b, r.Reason)
 	}
-	if len(r.Attributes) > 0 {
+	if len(r.Attributes) > 0 && !slim {
 		b = append(b, `,"attributes":`...)
 		b = append(b, r.Attributes...)
 	}

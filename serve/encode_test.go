@@ -39,7 +39,13 @@ func TestEncodeIsTheStandardLibrarys(t *testing.T) {
 		}
 		log := attune.DecisionLog{Decision: d, UserID: text.Draw(t, "user"), AnonymousID: text.Draw(t, "device"), At: 7, Micros: 9}
 		same(t, serve.AppendDecision(nil, &d), d)
-		same(t, serve.AppendLog(nil, &log), log)
+		got := serve.AppendLog(nil, &log)
+		for _, a := range d.Placements { // the log leaves attributes to the catalog
+			for i := range a.Items {
+				a.Items[i].Attributes = nil
+			}
+		}
+		same(t, got, log)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/attune-io/attune"
 )
@@ -85,8 +86,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // write answers with body as JSON. A client that is gone is not an error.
-func (*Server) write(w http.ResponseWriter, code int, body []byte) {
-	w.Header()["Content-Type"] = []string{"application/json; charset=utf-8"}
+// Its length is said, since net/http would send a longer one in chunks.
+func (s *Server) write(w http.ResponseWriter, code int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = s.isJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(code)
 	_, _ = w.Write(body) //nolint:gosec // JSON whose strings are escaped, under a JSON content type
 }

@@ -58,7 +58,7 @@ func (rec *Recorder) Run(ctx context.Context) error {
 	for {
 		select {
 		case d := <-rec.queue:
-			batch = append(batch[:0], record(&d))
+			batch = add(batch[:0], &d)
 		case <-ctx.Done():
 			for len(rec.queue) > 0 {
 				rec.flush(context.WithoutCancel(ctx), rec.gather(batch[:0]))
@@ -74,7 +74,7 @@ func (rec *Recorder) gather(batch []attune.Record) []attune.Record {
 	for len(batch) < recordBatch {
 		select {
 		case d := <-rec.queue:
-			batch = append(batch, record(&d))
+			batch = add(batch, &d)
 		default:
 			return batch
 		}
@@ -104,7 +104,14 @@ func (rec *Recorder) flush(ctx context.Context, batch []attune.Record) {
 	}
 }
 
-func record(d *attune.DecisionLog) attune.Record {
+// add appends the record of d to batch, in the memory of the payload that
+// stood at its place before: the journal copies payloads.
+func add(batch []attune.Record, d *attune.DecisionLog) []attune.Record {
+	n := len(batch)
+	if cap(batch) == n {
+		batch = append(batch, attune.Record{})
+	}
+	batch = batch[:n+1]
 	key := "t:" + d.ID // nobody's: anywhere
 	switch {
 	case d.UserID != "":
@@ -112,12 +119,21 @@ func record(d *attune.DecisionLog) attune.Record {
 	case d.AnonymousID != "":
 		key = identity.DeviceKey(d.AnonymousID)
 	}
-	return attune.Record{Kind: attune.KindDecision, Key: key, Time: d.At, ReceivedAt: d.At, Payload: AppendLog(nil, d)}
+	payload := batch[n].Payload[:0]
+	if cap(payload) > maxSpare {
+		payload = nil // of an explanation: not to be kept
+	}
+	batch[n] = attune.Record{Kind: attune.KindDecision, Key: key, Time: d.At, ReceivedAt: d.At, Payload: AppendLog(payload, d)}
+	return batch
 }
 
-// AppendLog appends d as JSON.
+// maxSpare bounds the payload whose memory is used again.
+const maxSpare = 16 << 10
+
+// AppendLog appends d as JSON, without the attributes of items: the catalog
+// has them.
 func AppendLog(b []byte, d *attune.DecisionLog) []byte {
-	b = AppendDecision(b, &d.Decision)
+	b = appendDecision(b, &d.Decision, true)
 	b = b[:len(b)-1]
 	if d.UserID != "" {
 		b = append(b, `,"user_id":`...)

@@ -36,7 +36,7 @@ func (s *Server) serveBody(w http.ResponseWriter, r *http.Request, c *caller, de
 
 // serveRecommend answers GET /v1/recommend/{placement}.
 func (s *Server) serveRecommend(w http.ResponseWriter, r *http.Request, c *caller) error {
-	a, err := askOf(r.PathValue("placement"), r.URL.Query())
+	a, err := askOf(r.PathValue("placement"), r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *caller, a *ask
 	start := s.o.Mono()
 	d, res := s.decide(r, c, a, false)
 	h := w.Header()
-	h["Cache-Control"] = []string{"no-store"}
+	h["Cache-Control"] = s.noStore
 	switch {
 	case res.refused != nil:
 		c.notice("events not stored, send them again: " + brief(res.refused))
@@ -143,8 +143,8 @@ func (s *Server) setVisitor(w http.ResponseWriter, r *http.Request, token string
 	})
 }
 
-// record hands the decision to the log, without the attributes: the catalog
-// has them.
+// record hands the decision to the log, which keeps it: nobody changes it from
+// here on.
 func (s *Server) record(d *attune.Decision, res *results, took time.Duration) {
 	if s.o.Logger == nil {
 		return
@@ -152,16 +152,6 @@ func (s *Server) record(d *attune.Decision, res *results, took time.Duration) {
 	log := attune.DecisionLog{
 		Decision: *d, UserID: res.asked.user, AnonymousID: res.asked.device,
 		At: s.o.Clock(), Micros: took.Microseconds(),
-	}
-	log.Placements = make(map[string]*attune.Answer, len(d.Placements))
-	for name, answer := range d.Placements {
-		slim := *answer
-		slim.Items = make([]attune.Ranked, len(answer.Items))
-		copy(slim.Items, answer.Items)
-		for i := range slim.Items {
-			slim.Items[i].Attributes = nil
-		}
-		log.Placements[name] = &slim
 	}
 	if !s.o.Logger.Logged(log) && s.o.Metrics != nil {
 		s.o.Metrics.Dropped()

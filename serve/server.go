@@ -100,6 +100,9 @@ type People interface {
 	User(ctx context.Context, id string) (*profile.Person, error)
 	// Device returns the last stretch of a device only.
 	Device(ctx context.Context, id string) (*profile.Person, error)
+	// Warm returns the user or, when userID is "", the device when that takes
+	// no waiting, else nil.
+	Warm(userID, anonymousID string) *profile.Person
 }
 
 // Segments says which audiences a person is in.
@@ -156,7 +159,11 @@ type Metrics interface {
 // Options are what a Server needs. Decider, People, Catalog, Clock and Mono
 // are required; a route whose need is nil answers 404.
 type Options struct {
-	Decider   Decider
+	Decider Decider
+	// Slow says that the Decider may wait for something, or not look at Expired
+	// for long: every decision then has a goroutine that can be left behind.
+	// Without it only those have that read or wait for something themselves.
+	Slow      bool
 	Ingester  Ingester
 	Waiter    Waiter
 	People    People
@@ -204,6 +211,9 @@ type Server struct {
 	streams atomic.Int64
 	buffers sync.Pool     // of *[]byte
 	done    chan struct{} // closed when Run ends: streams say goodbye
+	nobody  *profile.Person
+	noStore []string // values of headers that nearly every answer has
+	isJSON  []string
 }
 
 // New returns a server over o. Its Run keeps the fallback list fresh.
@@ -225,6 +235,8 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, log: o.Log, slots: make(chan struct{}, l.Concurrency), done: make(chan struct{})}
+	s.nobody = nobody()
+	s.noStore, s.isJSON = []string{"no-store"}, []string{"application/json; charset=utf-8"}
 	s.buffers.New = func() any { b := make([]byte, 0, 8<<10); return &b }
 	s.SetKeys(o.Keys)
 	s.SetDecider(o.Decider)

@@ -48,7 +48,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *caller) 
 		return nil // there is no head of what has no end
 	}
 	q := r.URL.Query()
-	a, err := askOf(q.Get("placement"), q)
+	a, err := askOf(q.Get("placement"), r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
