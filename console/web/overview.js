@@ -49,7 +49,8 @@ export function mount(el) {
       put(tiles, tilesOf(o));
       put(table, tableOf(o.placements));
     } catch (e) {
-      put(table, failed(e));
+      // What was known stays; the fault is said above.
+      if (!table.querySelector("table")) put(table, failed(e));
     }
   });
   return { close() { stopSeries(); stopTotals(); for (const p of plots) p.close(); } };

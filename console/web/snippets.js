@@ -12,7 +12,7 @@ export function connect(setup) {
       b.tabIndex = b.textContent === s.name ? 0 : -1;
     }
     put(panel, h("div", { class: "code-head" }, h("p", {}, s.note), copier(() => s.code)), h("pre", { class: "code" }, s.code),
-      s.answer && [h("div", { class: "code-head pad" }, h("p", {}, s.asked)), h("pre", { class: "code" }, s.answer)]);
+      s.answer && [h("div", { class: "code-head pad-top" }, h("p", {}, s.asked)), h("pre", { class: "code" }, s.answer)]);
   };
   for (const s of all) list.append(h("button", { type: "button", role: "tab", "aria-controls": "snippet", onclick: () => pick(s) }, s.name));
   list.addEventListener("keydown", arrows);
