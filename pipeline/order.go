@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/identity"
 	"github.com/attune-io/attune/model"
@@ -117,7 +119,7 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 	case on == "Order Updated" && row.counted && len(w.products) > 0:
 		w.uncount(row)
 		w.count(row, row.at)
-	case on == "Order Cancelled":
+	case on == "Order Cancelled", on == "Order Refunded" && w.whole(&e):
 		w.uncount(row)
 		row.cancelled = true
 	default:
@@ -125,6 +127,20 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 	}
 	w.p.orders.put(id, row)
 	return nil
+}
+
+// whole reports whether the refund e, of the products at hand, is of the whole
+// order: it names neither an amount nor products.
+func (w *worker) whole(e *attune.Event) bool {
+	if len(w.products) > 0 {
+		return false
+	}
+	for _, name := range [...]string{"refund", "total", "revenue", "value"} {
+		if v := gjson.GetBytes(e.Properties, name); v.Exists() && v.Type != gjson.Null {
+			return false
+		}
+	}
+	return true
 }
 
 // count adds the products at hand as the order's lines.

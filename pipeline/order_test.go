@@ -53,6 +53,29 @@ func TestOrderOnce(t *testing.T) {
 	}
 }
 
+// TestRefund: a refund of the whole order takes it back, one of an amount or of
+// lines does not.
+func TestRefund(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 2).start()
+	for i, c := range []struct {
+		refund string
+		want   int64
+	}{
+		{`{"order_id":"o1"}`, 0},
+		{`{"order_id":"o2","total":3}`, 1},
+		{`{"order_id":"o3","products":[{"product_id":"p1"}]}`, 1},
+	} {
+		item := fmt.Sprint("q", i)
+		w.send(server(fmt.Sprint("a", i), "u1", "Order Completed", start, fmt.Sprintf(`{"order_id":"o%d","products":[{"product_id":%q}]}`, i+1, item)))
+		w.send(server(fmt.Sprint("b", i), "u1", "Order Refunded", start, c.refund))
+		w.settle()
+		if got := w.counts(item).Purchases; got != c.want {
+			t.Errorf("after %s: %d purchases, want %d", c.refund, got, c.want)
+		}
+	}
+	w.stop()
+}
+
 // TestOrders: purchases, units and what is bought together are what a direct
 // computation gives, whatever is completed, updated, cancelled and repeated,
 // and whenever the process ends.

@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/journal"
+)
+
+// said returns the transitions in the journal as text, in order.
+func (w *world) said() (out []string) {
+	w.Helper()
+	for _, t := range w.transitions() {
+		verb := "left"
+		if t.Entered {
+			verb = "entered"
+		}
+		out = append(out, fmt.Sprintf("%s %s %s", t.UserID, verb, t.Segment))
+	}
+	return out
+}
+
+func identify(id, who string, at attune.Millis, plan string) *attune.Event {
+	e := browser(id, who, "", at, `{}`)
+	e.Type, e.Traits = attune.Identify, fmt.Appendf(nil, `{"plan":%q}`, plan)
+	return e
+}
+
+// TestMembers: a user enters and leaves by events of her device, which is on
+// another partition, with segments that name segments; every transition is in
+// the journal once and in order; a restart makes none again.
+func TestMembers(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 8)
+	w.segments.Store(segments(t, audiences(t)...))
+	w.start()
+	device := "d1"
+	for i := 0; journal.Partition(identity.DeviceKey(device), 8) == journal.Partition(identity.UserKey("u1"), 8); i++ {
+		device = fmt.Sprint("d", i)
+	}
+	step := func(e *attune.Event) {
+		w.send(e)
+		w.settle()
+	}
+	step(identify("m1", device+" u1", start, "pro"))
+	step(browser("m2", device+" u1", "Product Viewed", start+1000, `{"product_id":"p1"}`))
+	step(browser("m3", device+" u1", "Product Viewed", start+2000, `{"product_id":"p2"}`))
+	w.stop()
+	w.start()
+	w.settle()
+	step(identify("m4", device+" u1", start+3000, "free"))
+	want := []string{"u1 entered pro", "u1 entered both", "u1 entered viewer", "u1 left both", "u1 left pro"}
+	if got := w.said(); !slices.Equal(got, want) {
+		t.Errorf("the journal says %q, want %q", got, want)
+	}
+	if got := w.pipe.Members(); len(got) != 1 || got["viewer"] != 1 {
+		t.Errorf("members %v, want one viewer", got)
+	}
+	w.membersAreRight([]string{"u1"})
+	w.stop()
+}
+
+// TestLeaves: time alone makes people leave, by a tick in the journal; and a
+// configuration with other segments takes people out of those that are gone
+// when they are next looked at.
+func TestLeaves(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 4)
+	w.segments.Store(segments(t, "now", "features.views_1h >= 1", "pro", `traits.plan == "pro"`))
+	w.ticks = time.Millisecond
+	w.start()
+	w.send(identify("m1", "d1 u1", start, "pro"))
+	w.send(browser("m2", "d1 u1", "Product Viewed", start, `{"product_id":"p1"}`))
+	w.settle()
+	if got := w.pipe.Members(); got["now"] != 1 || got["pro"] != 1 {
+		t.Fatalf("members %v, want one of each", got)
+	}
+	w.stop()
+	w.start() // when she is due is known after a restart
+	w.now.Store(int64(start + 2*3600*1000))
+	for w.pipe.Members()["now"] != 0 {
+		w.settle()
+	}
+	w.segments.Store(segments(t, "free", `traits.plan == "free"`))
+	w.send(identify("m3", "d1 u1", start+2*3600*1000, "free"))
+	w.settle()
+	if got := w.pipe.Members(); len(got) != 1 || got["free"] != 1 {
+		t.Errorf("members %v, want one of free and none of what is gone", got)
+	}
+	want := []string{"left now", "entered free", "left pro"} // the last two in any order
+	got := w.said()
+	slices.Sort(got[min(3, len(got)):]) // her link may be folded before her event
+	for i := range want {
+		if len(got) != 5 || got[2+i] != "u1 "+want[i] {
+			t.Fatalf("the journal says %q, want it to end with %q", got, want)
+		}
+	}
+	w.stop()
+}
+
+// TestTouchesCoalesce: many events of a device ask for its user once.
+func TestTouchesCoalesce(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 2)
+	w.segments.Store(segments(t, "pro", `traits.plan == "pro"`))
+	w.must(w.open())
+	for i := range 300 {
+		w.send(browser(fmt.Sprint("m", i), "d1 u1", "Product Viewed", start+attune.Millis(i), `{"product_id":"p1"}`))
+	}
+	w.run()
+	w.settle()
+	touches := 0
+	for p, last := range w.journal.Status().Last {
+		r, err := w.journal.Read(p, 1)
+		w.must(err)
+		for next := uint64(1); next <= last; {
+			recs, err := r.Next(t.Context(), 100)
+			w.must(err)
+			for i := range recs {
+				next = recs[i].Offset + 1
+				if recs[i].Kind == attune.KindTouch {
+					touches++
+				}
+			}
+		}
+		w.must(r.Close())
+	}
+	if touches == 0 || touches > 10 {
+		t.Errorf("%d touches of one user for 300 events that were folded at once", touches)
+	}
+	w.stop()
+}
+
+// TestTransitionID: the id is that of what happened where, and survives JSON.
+func TestTransitionID(t *testing.T) {
+	at := cause{Position: journal.Position{Partition: 1, Offset: 7}, at: start}
+	one := attune.Transition{UserID: "u1", Segment: "pro", Entered: true}
+	id := transitionID(one, at)
+	if len(id) != 16 || id != transitionID(one, at) {
+		t.Errorf("id %q, want the same 16 digits each time", id)
+	}
+	left, other, later := one, one, at
+	left.Entered, other.UserID, later.Offset = false, "u2", 8
+	for _, differs := range []string{transitionID(left, at), transitionID(other, at), transitionID(one, later)} {
+		if differs == id {
+			t.Errorf("%q is the id of two transitions", id)
+		}
+	}
+	one.ID = id
+	b, err := json.Marshal(one)
+	if want := fmt.Sprintf(`{"id":%q,"user_id":"u1","segment":"pro","entered":true}`, id); err != nil || string(b) != want {
+		t.Errorf("got %s (%v), want %s", b, err, want)
+	}
+}
