@@ -30,10 +30,11 @@ type placed struct {
 // the journal has let go of are left out.
 func (h histories) Events(ctx context.Context, p *profile.Person, limit int) ([]json.RawMessage, error) {
 	var all []placed
+	spans := map[string][]span{}
 	for _, part := range p.Vector {
 		var at []profile.Message
 		err := h.n.parts.Update(ctx, part.Key, func(x *profile.Part) bool {
-			at = x.Seen.Newest(nil, limit)
+			at, spans[part.Key] = x.Seen.Newest(nil, limit), spansOf(p, x)
 			return false
 		})
 		if err != nil {
@@ -55,7 +56,7 @@ func (h histories) Events(ctx context.Context, p *profile.Person, limit int) ([]
 		if err != nil {
 			return nil, err
 		}
-		if !hers(p, m.key, e) {
+		if !hers(p, m.key, e, spans[m.key]) {
 			continue
 		}
 		raw, err := parsed(e)
@@ -67,19 +68,51 @@ func (h histories) Events(ctx context.Context, p *profile.Person, limit int) ([]
 	return out, nil
 }
 
-// hers reports whether an event of one of p's parts is p's: on a device, those
-// that name nobody or one of her user ids.
-func hers(p *profile.Person, key string, e *attune.Event) bool {
-	if _, device := identity.Device(key); !device || e.UserID == "" {
+// span is when a stretch of a device was, and whether it is the person's.
+type span struct {
+	hers        bool
+	first, last attune.Millis
+}
+
+// spansOf returns the stretches of a part as p sees them: a visitor's is the
+// last one, a user's are those she owns.
+func spansOf(p *profile.Person, part *profile.Part) []span {
+	_, visitor := identity.Device(p.Key)
+	out := make([]span, 0, len(part.Closed)+1)
+	for i := range part.Closed {
+		s := &part.Closed[i]
+		out = append(out, span{!visitor && isHers(p, s.Owner), s.State.First, s.State.Last})
+	}
+	return append(out, span{visitor || isHers(p, part.Last.Owner), part.Last.State.First, part.Last.State.Last})
+}
+
+func isHers(p *profile.Person, userID string) bool {
+	return userID != "" && slices.ContainsFunc(p.Identities, func(id profile.Identity) bool {
+		return id.Type == "user_id" && id.ID == userID
+	})
+}
+
+// hers reports whether an event of one of p's parts is p's. On a device that
+// is what names her. What names nobody is hers when it was in a stretch of hers
+// and in no other: an event is always within the times of its own stretch, so
+// nobody is shown another one's, and where two overlap nobody is shown either.
+func hers(p *profile.Person, key string, e *attune.Event, spans []span) bool {
+	if _, device := identity.Device(key); !device {
 		return true
 	}
-	for _, id := range p.Identities {
-		if id.Type == "user_id" && id.ID == e.UserID {
-			return true
+	if _, visitor := identity.Device(p.Key); !visitor && e.UserID != "" {
+		return isHers(p, e.UserID)
+	}
+	found := false
+	for _, s := range spans {
+		if s.first != 0 && s.first <= e.Time && e.Time <= s.last {
+			if !s.hers {
+				return false
+			}
+			found = true
 		}
 	}
-	_, visitor := identity.Device(p.Key)
-	return visitor
+	return found
 }
 
 // event reads one event of the journal.
