@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -218,11 +219,14 @@ func trials() map[string][]trial {
 		"POST /v1/decide": {
 			{secret, "", `{"user_id":"u1","explain":true,"deadline_ms":1000,"context":{"page":{"path":"/"}},"events":[{"type":"track","event":"Product Viewed","userId":"u1","properties":{"product_id":"pan"}},{"type":"dance"}],"placements":[{"id":"for-you","limit":3},{"id":"similar","item":"pan"},{"id":"search","query":"pan","items":["pan"]}]}`, 200},
 			{write, "", `{"user_id":"u1","placements":[{"id":"popular"}]}`, 200},
-			{write, "", `{"placements":[]}`, 400}, {write, "", `{`, 400}, {write, "", huge, 413},
+			{write, "", `{"placements":[]}`, 400},
+			{write, "", `{`, 400},
+			{write, "", huge, 413},
 		},
 		"POST /v1/rank": {
 			{secret, "", `{"user_id":"u1","items":["pan","pot"],"limit":1,"explain":true}`, 200},
-			{write, "", `{"items":[]}`, 400}, {write, "", huge, 413},
+			{write, "", `{"items":[]}`, 400},
+			{write, "", huge, 413},
 		},
 		"GET /v1/recommend/{placement}": {{secret, "/v1/recommend/for-you?user_id=u1&explain=true", "", 200}, {write, "/v1/recommend/nonsense", "", 400}},
 		"GET /v1/stream":                {{secret, "/v1/stream?placement=for-you&placement=popular&user_id=u1", "", 200}, {write, "/v1/stream?placement=nonsense", "", 400}},
@@ -238,7 +242,8 @@ func trials() map[string][]trial {
 	}
 	for _, part := range []string{"", "/traits", "/features", "/segments", "/events"} {
 		out["GET /v1/profiles/{key}"+part] = []trial{
-			{secret, "/v1/profiles/x:1" + part, "", 400}, {secret, "/v1/profiles/u:absent" + part, "", 404},
+			{secret, "/v1/profiles/x:1" + part, "", 400},
+			{secret, "/v1/profiles/u:absent" + part, "", 404},
 			{secret, "/v1/profiles/a:" + device(7) + part, "", 200},
 		}
 	}
@@ -271,7 +276,7 @@ func TestExchangesAreAsDocumented(t *testing.T) {
 			if x.status != c.status {
 				t.Errorf("%s %s with %q: answered %d %.300s, want %d", o.method, c.path, c.key, x.status, x.body, c.status)
 			}
-			seen[fmt.Sprint(x.status)] = true
+			seen[strconv.Itoa(x.status)] = true
 			for _, fault := range b.exchange(&o, &c, &x) {
 				t.Errorf("%s %s: %d: %s", o.method, c.path, x.status, fault)
 			}
@@ -338,7 +343,7 @@ func (b *book) exchange(o *operation, c *trial, x *exchange) []string {
 			}
 		}
 	}
-	response, ok := o.Responses[fmt.Sprint(x.status)]
+	response, ok := o.Responses[strconv.Itoa(x.status)]
 	if !ok {
 		return append(faults, "the document does not name this status")
 	}
