@@ -77,13 +77,8 @@ func (m *members) definitions() *segment.Set {
 // none reports whether there is no segment, so that there is nothing to do.
 func (m *members) none() bool { return len(m.definitions().Definitions()) == 0 }
 
-// elsewhere notes that a part of user on another partition changed.
-func (m *members) elsewhere(user string, at attune.Millis) {
-	m.later(user, at)
-	m.signal()
-}
-
-// later is elsewhere for what can wait until the next checkpoint.
+// later notes that the worker of user's partition is to look at her again. It
+// is journaled by the next checkpoint, or once signal says that it is urgent.
 func (m *members) later(user string, at attune.Millis) {
 	m.mu.Lock()
 	m.touch[user] = max(m.touch[user], at)

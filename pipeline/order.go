@@ -96,7 +96,7 @@ func (o *orders) committed() {
 // Order Updated replaces them, Order Cancelled and a whole refund take them
 // back, and nothing brings a cancelled order back.
 func (w *worker) order(ctx context.Context, r *attune.Record) error {
-	var e attune.Event
+	e := &w.decoded
 	if err := e.UnmarshalBinary(r.Payload); err != nil {
 		w.p.corrupt.Add(1)
 		w.p.opt.Log.Error("stepped over an order that does not decode", slog.Int("partition", w.partition), slog.Uint64("offset", r.Offset))
@@ -110,7 +110,7 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 	if err != nil {
 		return err
 	}
-	w.products = attune.AppendProducts(w.products[:0], &e)
+	w.products = attune.AppendProducts(w.products[:0], e)
 	switch on := e.On(); {
 	case row.cancelled:
 		return nil
@@ -119,7 +119,7 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 	case on == "Order Updated" && row.counted && len(w.products) > 0:
 		w.uncount(row)
 		w.count(row, row.at)
-	case on == "Order Cancelled", on == "Order Refunded" && w.whole(&e):
+	case on == "Order Cancelled", on == "Order Refunded" && w.whole(e):
 		w.uncount(row)
 		row.cancelled = true
 	default:

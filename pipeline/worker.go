@@ -24,7 +24,8 @@ type worker struct {
 
 	// Of the batch at hand; kept to be used again.
 	changed  []string
-	counted  []attune.Event
+	counted  []attune.Event // for Options.Folded
+	decoded  attune.Event   // of the record at hand
 	products []attune.Product
 	numbers  []int32
 	session  []int32
@@ -74,7 +75,7 @@ func (w *worker) read(ctx context.Context) error {
 		// Nobody goes past what was there at the start before everybody is
 		// there: whoever is evaluated then is whole again.
 		head := 0
-		for head < len(recs) && recs[head].Offset <= w.p.seg.published[w.partition] {
+		for head < len(recs) && w.replayed(recs[head].Offset) {
 			head++
 		}
 		if head > 0 {
@@ -92,6 +93,9 @@ func (w *worker) read(ctx context.Context) error {
 		}
 	}
 }
+
+// replayed reports whether the record at offset is of an earlier process.
+func (w *worker) replayed(offset uint64) bool { return offset <= w.p.seg.published[w.partition] }
 
 // join waits until every partition has folded what was there at the start.
 func (w *worker) join(ctx context.Context) error {
@@ -132,10 +136,8 @@ func (w *worker) batch(ctx context.Context, recs []attune.Record) error {
 	if w.p.opt.Changed != nil && len(w.changed) > 0 {
 		w.p.opt.Changed(w.changed)
 	}
-	if w.p.opt.Folded != nil {
-		for i := range w.counted {
-			w.p.opt.Folded(&w.counted[i])
-		}
+	for i := range w.counted {
+		w.p.opt.Folded(&w.counted[i])
 	}
 	return nil
 }
@@ -180,7 +182,7 @@ func (w *worker) record(ctx context.Context, r *attune.Record) error {
 
 // event folds an event into its part, and, when it counts, into the statistics.
 func (w *worker) event(ctx context.Context, r *attune.Record) error {
-	var e attune.Event
+	e := &w.decoded
 	if err := e.UnmarshalBinary(r.Payload); err != nil {
 		w.p.corrupt.Add(1)
 		w.p.opt.Log.Error("stepped over an event that does not decode", slog.Int("partition", w.partition), slog.Uint64("offset", r.Offset))
@@ -188,7 +190,7 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 	}
 	var outcome profile.Outcome
 	err := w.p.opt.Parts.Update(ctx, r.Key, func(part *profile.Part) bool {
-		outcome = w.p.opt.Folder.Fold(part, r, &e)
+		outcome = w.p.opt.Folder.Fold(part, r, e)
 		return outcome != profile.Skipped
 	})
 	if err != nil {
@@ -201,8 +203,10 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 	if outcome != profile.Counted {
 		return nil
 	}
-	w.observe(r.Key, &e)
-	w.counted = append(w.counted, e)
+	w.observe(r.Key, e)
+	if w.p.opt.Folded != nil {
+		w.counted = append(w.counted, *e)
+	}
 	w.touch(r, e.UserID)
 	return nil
 }
@@ -232,7 +236,10 @@ func (w *worker) touch(r *attune.Record, owner string) {
 	if user, ok := identity.User(r.Key); ok {
 		w.look(user, r.ReceivedAt)
 	} else if owner != "" && !w.p.seg.none() {
-		w.p.seg.elsewhere(owner, r.ReceivedAt)
+		w.p.seg.later(owner, r.ReceivedAt)
+		if !w.replayed(r.Offset) {
+			w.p.seg.signal()
+		}
 	}
 }
 
@@ -255,7 +262,7 @@ func (w *worker) look(user string, at attune.Millis) {
 // long as those records last nobody is evaluated, but asked for again behind
 // them, by a touch; by then take was told what was published.
 func (w *worker) segments(ctx context.Context, offset uint64) error {
-	replayed := offset <= w.p.seg.published[w.partition]
+	replayed := w.replayed(offset)
 	for _, user := range slices.Sorted(maps.Keys(w.users)) {
 		if replayed {
 			w.p.seg.later(user, w.users[user])
@@ -273,7 +280,7 @@ func (w *worker) segments(ctx context.Context, offset uint64) error {
 // transition takes a transition that an earlier process published: its
 // checkpoint may not know of it. Those of this process are known.
 func (w *worker) transition(r *attune.Record) {
-	if r.Offset > w.p.seg.published[w.partition] {
+	if !w.replayed(r.Offset) {
 		return
 	}
 	var t attune.Transition

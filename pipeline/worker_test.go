@@ -36,6 +36,13 @@ func TestBadPayloads(t *testing.T) {
 	w.stop()
 }
 
+// silence is a pebble.Logger.
+type silence struct{}
+
+func (silence) Infof(string, ...any)  {}
+func (silence) Errorf(string, ...any) {}
+func (silence) Fatalf(string, ...any) {}
+
 // TestDamagedRecord: a stored record that does not read is stepped over.
 func TestDamagedRecord(t *testing.T) {
 	w := newWorld(t, t.TempDir(), 1)
@@ -46,7 +53,7 @@ func TestDamagedRecord(t *testing.T) {
 	w.close()
 	// The journal's rows are looked for by what is in them: their keys are its
 	// own business.
-	db, err := pebble.Open(w.dir+"/journal", &pebble.Options{FormatMajorVersion: pebble.FormatNewest})
+	db, err := pebble.Open(w.dir+"/journal", &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: silence{}})
 	if err != nil {
 		t.Fatal(err)
 	}
