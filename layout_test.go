@@ -39,7 +39,7 @@ var layout = map[string]string{
 	// The road, in the order an event walks it.
 	"collect":      ". identity journal",
 	"collect/file": ". collect",
-	"pipeline":     ". catalog identity journal model profile segment",
+	"pipeline":     ". catalog feature identity journal model profile segment",
 	"serve":        ". catalog identity journal profile",
 
 	// Beside the road.

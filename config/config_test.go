@@ -227,10 +227,10 @@ func TestDiff(t *testing.T) {
 		"listen: 127.0.0.1:1": {{"listen", Restart}},
 		"partitions: 8":       {{"partitions", Migrate}},
 		"log: {level: debug}": {{"log.level", Live}},
-		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                 {{"limits", Restart}},
-		"features: [{name: a, kind: count, on: [page]}]":                                {{"features", Rebuild}},
-		"defaults: {features: false, placements: false}":                                {{"features", Rebuild}, {"placements", Live}},
-		"placements: {a: {generators: [{kind: popular}]}}\nkeys: {visitor_secret: abc}": {{"keys", Live}, {"placements", Live}},
+		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                   {{"limits", Restart}},
+		"features: [{name: a, kind: count, on: [page]}]":                                  {{"features", Rebuild}},
+		"defaults: {features: false, placements: false}":                                  {{"features", Rebuild}, {"placements", Live}},
+		"placements: {a: {generators: [{kind: popular}]}}\nkeys: {server_secrets: [abc]}": {{"keys", Live}, {"placements", Live}},
 	} {
 		c, err := Parse([]byte(text))
 		if err != nil {

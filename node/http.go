@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -38,6 +40,7 @@ func (n *Node) listen(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("listen on %s: %w; give another address with --admin, or 'off'", cfg.AdminListen, err), public.Close())
 		}
 		group.Go(func() error { return n.serveOn(ctx, admin, n.admin()) })
+		n.admins = admin.Addr().String()
 		n.log.Info("metrics and profiles", slog.String("address", "http://"+admin.Addr().String()+"/metrics"))
 	}
 	group.Go(func() error { return n.serveOn(ctx, public, handler) })
@@ -57,12 +60,33 @@ func (n *Node) routes(ctx context.Context) (http.Handler, error) {
 	n.server.Register(mux)
 	n.mountConsole(ctx, mux)
 	mux.HandleFunc("GET /sdk/attune.js", sdk)
+	mux.HandleFunc("/", n.elsewhere)
 	if n.opt.Mount != nil {
 		if err := n.opt.Mount(n, mux); err != nil {
 			return nil, err
 		}
 	}
 	return mux, nil
+}
+
+// elsewhere answers addresses that nobody has: in JSON, as every other fault,
+// and with the likely one.
+func (n *Node) elsewhere(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		http.Redirect(w, r, "/console/", http.StatusFound)
+		return
+	}
+	message := "there is nothing at this address; /openapi.json lists what there is"
+	if p := strings.TrimRight(r.URL.Path, "/"); p != r.URL.Path {
+		message = "there is nothing at this address; without the slash at its end there may be: " + p
+	}
+	body, err := json.Marshal(map[string]any{"error": map[string]string{"code": "not_found", "message": message, "path": r.URL.Path}})
+	if err != nil {
+		body = []byte(`{"error":{"code":"not_found"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write(append(body, '\n')) // whoever asked may have left
 }
 
 // sdk serves the browser SDK, so that a page needs nothing but this address.

@@ -69,6 +69,7 @@ type Node struct {
 
 	listening chan struct{} // closed once the node listens
 	address   string        // the public one; written before listening is closed
+	admins    string        // the admin one, "" when there is none; likewise
 	closing   sync.Once
 	closed    error
 }
@@ -92,6 +93,8 @@ type state struct {
 	catalog  *catalog.Catalog
 	models   pipeline.Models
 	pipeline *pipeline.Pipeline
+
+	refolding bool // the parts were dropped, and are folded again
 }
 
 // edge is what speaks HTTP.
@@ -174,11 +177,18 @@ func (n *Node) openBackends(cfg *config.Config) error {
 	default:
 		return fmt.Errorf("journal.kind %q: want %s: %w", cfg.Journal.Kind, config.KindDisk, attune.ErrInvalid)
 	}
+	return n.openProfiles(cfg)
+}
+
+// profilesDir is the folder of the embedded profile store.
+func profilesDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "profiles") }
+
+func (n *Node) openProfiles(cfg *config.Config) error {
 	switch cfg.Profiles.Kind {
 	case config.KindDisk:
 		// A commit need not reach the disk before it returns: what a power loss
 		// takes back is folded again from the journal, which was synced first.
-		s, err := profiledisk.Open(profiledisk.Options{Dir: filepath.Join(cfg.DataDir, "profiles"), NoSync: true, Log: n.log})
+		s, err := profiledisk.Open(profiledisk.Options{Dir: profilesDir(cfg), NoSync: true, Log: n.log})
 		if err != nil {
 			return err
 		}
@@ -192,6 +202,9 @@ func (n *Node) openBackends(cfg *config.Config) error {
 // openState builds what the pipeline writes and decisions read.
 func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 	compiled := n.rules.Load()
+	if err := n.prepare(ctx, cfg, compiled.Features); err != nil {
+		return err
+	}
 	folder := &profile.Folder{Features: compiled.Features}
 	n.parts = profile.NewParts(profile.PartsOptions{
 		Folder: folder, Store: n.store, Workspace: cfg.Workspace, MemoryBytes: int64(cfg.Profiles.CacheBytes) * 2 / 3,
@@ -308,7 +321,13 @@ func (n *Node) Run(ctx context.Context) error {
 	defer unhook()
 	// The server stops first of all: open streams would hold the listeners.
 	group.Go(func() error { return n.server.Run(serving) })
-	err := n.listen(serving)
+	err := n.refold(serving)
+	switch {
+	case serving.Err() != nil:
+		err = nil // asked to stop meanwhile, or a room failed and says so itself
+	case err == nil:
+		err = n.listen(serving)
+	}
 	stop()
 	return errors.Join(err, group.Wait(), n.Close())
 }
@@ -321,6 +340,17 @@ func (n *Node) Address() string {
 	select {
 	case <-n.listening:
 		return n.address
+	default:
+		return ""
+	}
+}
+
+// AdminAddress returns the address of metrics and profiles, "" before Listening
+// or when there is none.
+func (n *Node) AdminAddress() string {
+	select {
+	case <-n.listening:
+		return n.admins
 	default:
 		return ""
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -13,9 +14,12 @@ import (
 	"github.com/attune-io/attune/config"
 )
 
-// settle is how long a file must be still before it is read: editors write in
-// several steps.
-const settle = 100 * time.Millisecond
+// settle is how long the file must be still before it is read, since editors
+// write in several steps, and patience how long it may keep moving.
+const (
+	settle   = 100 * time.Millisecond
+	patience = time.Second
+)
 
 // watch reloads the configuration when its file changes, until ctx ends. It
 // watches the folder, because editors and orchestrators replace files.
@@ -28,20 +32,37 @@ func (n *Node) watch(ctx context.Context) error {
 	if err := w.Add(filepath.Dir(n.opt.File)); err != nil {
 		return fmt.Errorf("watch %s: %w", n.opt.File, err)
 	}
-	still := time.NewTimer(0)
-	<-still.C
+	// It is read once now: it may have changed since the start read it.
+	still := time.NewTimer(settle)
+	defer still.Stop()
+	var moving time.Time // since when the file has been moving; zero is not
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-w.Errors:
 			n.log.Warn("watching the configuration", slog.Any("error", err))
-		case <-w.Events:
-			still.Reset(settle)
+		case e := <-w.Events:
+			if !n.concerns(e.Name) {
+				continue
+			}
+			if moving.IsZero() {
+				moving = time.Now()
+			}
+			still.Reset(min(settle, max(0, patience-time.Since(moving))))
 		case <-still.C:
+			moving = time.Time{}
 			n.reread()
 		}
 	}
+}
+
+// concerns reports whether a change of name may change the configuration: it is
+// the file itself, or the link that orchestrators swing to a new folder of
+// files. Whatever else lives beside the file does not count.
+func (n *Node) concerns(name string) bool {
+	base := filepath.Base(name)
+	return base == filepath.Base(n.opt.File) || strings.HasPrefix(base, "..")
 }
 
 // reread takes the file's configuration, or refuses it and keeps the old one.
@@ -77,16 +98,15 @@ func (n *Node) Reload(next config.Config) error {
 		case config.Live:
 		}
 	}
-	// State is folded with the features the process started with, so rules
-	// go on to see those.
-	applied := next
-	applied.Features, applied.Defaults.Features = old.Features, old.Defaults.Features
-	compiled, err := applied.Compile()
+	applied, compiled, waits, err := n.applicable(old, next)
 	if err != nil {
 		return err
 	}
-	compiled.Features = n.rules.Load().Features
-	secrets := next.EffectiveKeys()
+	if waits {
+		later = append(later, "segments", "placements")
+	}
+	applied.Keys.UserTokenSecrets, applied.Keys.VisitorSecret = old.Keys.UserTokenSecrets, old.Keys.VisitorSecret
+	secrets := applied.EffectiveKeys()
 	if err := n.buildEngine(compiled); err != nil {
 		return err
 	}
@@ -108,4 +128,27 @@ func (n *Node) Reload(next config.Config) error {
 		n.log.Warn("some changes wait for a restart", slog.Any("paths", later))
 	}
 	return nil
+}
+
+// applicable returns what of next can hold before a restart, compiled. State is
+// folded with the features the process started with, so rules go on to see
+// those. Segments and placements that need features which are not there yet
+// wait with them, and waits is true; the old ones go on meanwhile.
+func (n *Node) applicable(old *config.Config, next config.Config) (applied config.Config, compiled *config.Compiled, waits bool, err error) {
+	// What cannot be right with its own features is refused, not put off.
+	if _, err := next.Compile(); err != nil {
+		return next, nil, false, err
+	}
+	applied = next
+	applied.Features, applied.Defaults.Features = old.Features, old.Defaults.Features
+	compiled, err = applied.Compile()
+	if err != nil {
+		waits = true
+		applied.Segments, applied.Placements, applied.Defaults.Placements = old.Segments, old.Placements, old.Defaults.Placements
+		if compiled, err = applied.Compile(); err != nil {
+			return next, nil, false, err
+		}
+	}
+	compiled.Features = n.rules.Load().Features
+	return applied, compiled, waits, nil
 }

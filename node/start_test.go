@@ -100,7 +100,8 @@ func (r *running) call(method, path, key string, body, into any, headers ...stri
 func (r *running) track(device, event, properties string) string {
 	r.t.Helper()
 	status, h := r.call(http.MethodPost, "/v1/track", config.DevWriteKey, fmt.Sprintf(
-		`{"anonymousId":%q,"event":%q,"properties":%s,"context":{"library":{"name":"analytics.js"}}}`, device, event, properties), nil)
+		`{"anonymousId":%q,"event":%q,"properties":%s,"context":{"library":{"name":"analytics.js"}}}`, device, event, properties,
+	), nil)
 	if status != http.StatusOK {
 		r.t.Fatalf("%s answered %d", event, status)
 	}
@@ -129,4 +130,19 @@ func (a *answer) ids(placement string) []string {
 		out = append(out, it.ID)
 	}
 	return out
+}
+
+// metrics returns the admin address's metrics.
+func (r *running) metrics() string {
+	r.t.Helper()
+	res, err := http.Get("http://" + r.node.AdminAddress() + "/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text)
 }
