@@ -11,10 +11,10 @@ import (
 
 // Bounds of the work of one generator.
 const (
-	maxSeeds  = 5   // items a pair generator starts from
-	sessionL  = 3   // items of the live session that count
-	sessionK  = 100 // most similar sessions that vote; more change little
-	maxTastes = 3   // categories popular_by looks at
+	maxSeeds  = 5  // items a pair generator starts from
+	sessionL  = 3  // items of the live session that count
+	sessionK  = 50 // most similar sessions that vote; more change little
+	maxTastes = 3  // categories popular_by looks at
 	topList   = 1000
 )
 

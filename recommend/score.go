@@ -31,7 +31,9 @@ func (s *scratch) blend(g *generator, gen int16) {
 				c.part, c.gen, c.seed, c.word = part, gen, one.seed, one.word
 			}
 		}
-		s.trace.part(s, at, gen, part)
+		if s.trace != nil {
+			s.trace.part(s, at, gen, part)
+		}
 	}
 }
 

@@ -72,11 +72,9 @@ func (t *trace) drop(reason int32) {
 	}
 }
 
-// part notes that generator gen gave part to the candidate at place at.
+// part notes that generator gen gave part to the candidate at place at. t is
+// not nil.
 func (t *trace) part(s *scratch, at int32, gen int16, part float32) {
-	if t == nil {
-		return
-	}
 	for len(t.parts) < len(s.list) {
 		t.parts = append(t.parts, nil)
 		t.boosts = append(t.boosts, 1)

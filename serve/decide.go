@@ -36,8 +36,11 @@ type decision struct {
 	http   *http.Request // for inline events
 	parts  bool          // results.parts is wanted
 
-	late atomic.Bool   // the answer was given
-	done chan struct{} // closed by the worker, nil without one
+	late atomic.Bool // the answer was given
+
+	done   chan struct{}   // closed by the worker; nil without one
+	met    *profile.Person // whom the worker read; written before done is closed
+	handed atomic.Bool     // see await
 
 	mu      sync.Mutex
 	taken   bool
@@ -74,37 +77,49 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	d.results.answers = make([]*attune.Answer, len(a.Placements))
 	select {
 	case s.slots <- struct{}{}:
-		if !d.here() {
-			d.done = make(chan struct{})
-			ctx, cancel := context.WithTimeout(r.Context(), d.limit)
-			go d.work(ctx)
-			d.await(r.Context())
-			cancel()
-		}
+		d.decide(r.Context())
 	default:
 		d.results.why = "full"
 	}
 	return d.finish()
 }
 
-// here makes the decision on the caller's goroutine when nothing can hold it
-// up: there is nothing to make durable or to wait for, the person is in memory,
-// and the engine looks at Expired between steps that are short. Handing it to
-// another goroutine with a timer beside it costs as much as the decision.
-func (d *decision) here() (done bool) {
-	if d.s.o.Slow || d.ask.hasAfter || len(d.ask.Events) > 0 {
-		return false
-	}
-	person := d.s.nobody
-	if d.who != (subject{}) {
-		if person = d.s.o.People.Warm(d.who.user, d.who.device); person == nil {
-			return false
+// decide makes the decision, or leaves it when the time is up. What may take
+// long has a goroutine that can be left behind: making inline events durable,
+// waiting for them, reading parts that are not in memory. What cannot be held
+// up, the engine's work, is done on the caller's, whose stack has grown and
+// which would only wait: handing it over costs as much as the decision.
+func (d *decision) decide(ctx context.Context) {
+	person := d.warm()
+	if person == nil || d.s.o.Slow {
+		d.done = make(chan struct{})
+		within, cancel := context.WithTimeout(ctx, d.limit)
+		defer cancel()
+		go d.work(within)
+		if !d.await(ctx) || d.s.o.Slow {
+			return // the worker gives the slot back
+		}
+		if person = d.met; person == nil {
+			<-d.s.slots
+			return
 		}
 	}
-	done = true // a panic is an answer too
-	defer d.end()
+	defer func() { <-d.s.slots }()
+	defer d.mend()
 	d.answer(person)
-	return done
+}
+
+// warm returns the person when she can be read at once, and nothing has to be
+// waited for before; else nil.
+func (d *decision) warm() *profile.Person {
+	switch {
+	case d.ask.hasAfter || len(d.ask.Events) > 0:
+		return nil
+	case d.who == (subject{}):
+		return d.s.nobody
+	default:
+		return d.s.o.People.Warm(d.who.user, d.who.device)
+	}
 }
 
 // checked drops ids that nobody has: they are refused as events too.
@@ -120,8 +135,10 @@ func (d *decision) checked(who subject) subject {
 
 func clip(s string) string { return s[:min(len(s), 50)] }
 
-// await returns when the worker is done, or the time is up.
-func (d *decision) await(ctx context.Context) {
+// await returns when the worker is done, or the time is up, and reports
+// whether the slot is the caller's again. Whoever comes first to d.handed says
+// whose it is.
+func (d *decision) await(ctx context.Context) bool {
 	timer := time.NewTimer(d.limit)
 	defer timer.Stop()
 	select {
@@ -129,6 +146,7 @@ func (d *decision) await(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return !d.handed.CompareAndSwap(false, true)
 }
 
 // finish takes what there is and fills the rest from the fallback list.
@@ -201,22 +219,32 @@ func (d *decision) expired() bool {
 	return d.late.Load() || d.s.o.Mono()-d.start > d.limit-d.limit/10
 }
 
-// work makes the decision, however long it takes.
+// work does what may take long. With a slow engine it decides as well.
 func (d *decision) work(ctx context.Context) {
-	defer close(d.done)
-	defer d.end()
+	defer func() {
+		// Left behind, the slot is given back here; else by whoever waits.
+		if d.s.o.Slow || !d.handed.CompareAndSwap(false, true) {
+			<-d.s.slots
+		}
+		close(d.done)
+	}()
+	defer d.mend()
 	d.catchUp(ctx)
-	d.answer(d.person(ctx))
+	person := d.person(ctx)
+	if d.s.o.Slow {
+		d.answer(person)
+		return
+	}
+	d.met = person
 }
 
-// end is deferred by whoever decides. A panic on the way is logged, and the
+// mend is deferred by whoever decides. A panic on the way is logged, and the
 // fallback answers.
-func (d *decision) end() {
+func (d *decision) mend() {
 	if p := recover(); p != nil {
 		d.s.panicked(p)
 		d.set(func(r *results) { r.why = "panic" })
 	}
-	<-d.s.slots
 }
 
 // answer decides every placement for person.
