@@ -331,7 +331,7 @@ func drawOps(t *rapid.T) []op {
 			at: attune.Millis(rapid.IntRange(1, 30).Draw(t, "at")), rank: attune.Rank(rapid.IntRange(0, 1).Draw(t, "rank")),
 			props: map[string]any{},
 		}
-		for _, name := range []string{"name", "price", "sale", "x", "y"} {
+		for _, name := range []string{"name", "sale", "variant", "x", "y"} {
 			switch rapid.IntRange(0, 5).Draw(t, name) {
 			case 0, 1, 2:
 				o.props[name] = "one"
@@ -582,6 +582,48 @@ func BenchmarkAttr(b *testing.B) {
 	for b.Loop() {
 		if v.Attr(0, "currency") == nil {
 			b.Fatal("gone")
+		}
+	}
+}
+
+// TestPriceIsANumber gives prices as feeds and pages write them.
+func TestPriceIsANumber(t *testing.T) {
+	for _, tc := range []struct {
+		given any
+		want  string // the attributes
+		fault string // of Check; events never have one
+	}{
+		{12.5, `{"name":"x","price":12.5}`, ""},
+		{"12.50", `{"name":"x","price":12.5}`, ""},
+		{" 3 ", `{"name":"x","price":3}`, ""},
+		{"$1,200.50", `{"name":"x"}`, `"$1,200.50" is no number; send 1200.5, and the currency as "currency"`},
+		{"free", `{"name":"x"}`, `"free" is no number`},
+		{"1e3", `{"name":"x"}`, `"1e3" is no number`},
+		{-10.0, `{"name":"x"}`, "-10 is below 0"},
+		{"-0.5", `{"name":"x"}`, "-0.5 is below 0"},
+		{true, `{"name":"x"}`, "a boolean is no number"},
+	} {
+		fields := map[string]any{"product_id": "p", "name": "x", "price": tc.given}
+		raw, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := New(Options{})
+		learn(c, view(1, attune.Public, 100, string(raw)))
+		if got := attrs(t, c); got != tc.want {
+			t.Errorf("%v in an event: got %s, want %s", tc.given, got, tc.want)
+		}
+		delete(fields, "product_id")
+		c = New(Options{})
+		said := ""
+		if err := c.Check("p", fields); err != nil {
+			said = strings.TrimPrefix(attune.Message(err), `item "p": attribute "price": `)
+		}
+		if said != tc.fault {
+			t.Errorf("%v given: refused with %q, want %q", tc.given, said, tc.fault)
+		}
+		if err := c.Put("p", fields, Stamp{Rank: attune.Given, At: 1}); err != nil || attrs(t, c) != tc.want {
+			t.Errorf("%v put: got %s, %v, want %s", tc.given, attrs(t, c), err, tc.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -116,21 +117,27 @@ func (v View) JSON(n int32) json.RawMessage {
 }
 
 func (r *record) encode() json.RawMessage {
-	b := []byte{'{'}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	b.WriteByte('{')
 	for _, c := range r.claims {
 		if c.value == nil {
 			continue
 		}
-		// Strings, numbers that are finite, bools and lists of strings: Marshal
-		// has nothing to refuse.
-		name, _ := json.Marshal(c.name)
-		val, _ := json.Marshal(c.value)
-		if len(b) > 1 {
-			b = append(b, ',')
+		if b.Len() > 1 {
+			b.WriteByte(',')
 		}
-		b = append(append(append(b, name...), ':'), val...)
+		// Strings, numbers that are finite, bools and lists of strings: there is
+		// nothing to refuse. Each ends with a line's end, which is no part of it.
+		_ = e.Encode(c.name)
+		b.Truncate(b.Len() - 1)
+		b.WriteByte(':')
+		_ = e.Encode(c.value)
+		b.Truncate(b.Len() - 1)
 	}
-	return append(b, '}')
+	b.WriteByte('}')
+	return b.Bytes()
 }
 
 // AppendAvailable appends the availability of all items as a bitset: bit n%64

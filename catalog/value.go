@@ -49,8 +49,74 @@ func value(v any) (any, error) {
 	case []any:
 		return anyList(x)
 	default:
-		return nil, fmt.Errorf("%T is none of string, number, bool, list of strings and null: %w", v, attune.ErrInvalid)
+		return nil, fmt.Errorf("%s is none of string, number, bool, list of strings and null: %w", kindOf(v), attune.ErrInvalid)
 	}
+}
+
+// kindOf names what v is in JSON.
+func kindOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a boolean"
+	case string:
+		return "a string"
+	case float64:
+		return "a number"
+	case map[string]any:
+		return "an object"
+	case []any, []string:
+		return "a list"
+	default:
+		return fmt.Sprintf("a %T", v)
+	}
+}
+
+// price is the value of fields' price: a number that is not negative, so that a
+// filter and a boost can count on it, or nil. A text that is a plain number, as
+// many shops keep prices, counts as one.
+func price(fields map[string]any) (any, error) {
+	kept, err := value(fields["price"])
+	if err != nil || kept == nil {
+		return nil, nil //nolint:nilnil // nil takes the price away; value says what is wrong with the rest
+	}
+	if text, ok := kept.(string); ok {
+		f, plain := plainNumber(text)
+		if !plain {
+			return nil, fmt.Errorf("%q is no number%s: %w", text, meant(text), attune.ErrInvalid)
+		}
+		kept = f
+	}
+	switch f, ok := kept.(float64); {
+	case !ok:
+		return nil, fmt.Errorf("%s is no number: %w", kindOf(kept), attune.ErrInvalid)
+	case f < 0:
+		return nil, fmt.Errorf("%s is below 0: %w", strconv.FormatFloat(f, 'f', -1, 64), attune.ErrInvalid)
+	default:
+		return f, nil
+	}
+}
+
+// plainNumber reads digits with a point, and nothing else.
+func plainNumber(text string) (float64, bool) {
+	text = strings.TrimSpace(text)
+	if strings.Trim(text, "+-.0123456789") != "" {
+		return 0, false // "1e3", "0x1", "Inf": no price is written so
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil && !math.IsInf(f, 0)
+}
+
+// meant says how a price with a currency and commas is sent, "" when text is
+// something else.
+func meant(text string) string {
+	number := strings.TrimFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	f, ok := plainNumber(strings.ReplaceAll(number, ",", ""))
+	if !ok || len(text) > 32 {
+		return ""
+	}
+	return fmt.Sprintf("; send %s, and the currency as \"currency\"", strconv.FormatFloat(f, 'f', -1, 64))
 }
 
 func number(f float64) (any, error) {
@@ -182,9 +248,6 @@ func appendFacts(facts []fact, raw string, scope scope) []fact {
 			if len(v.Str) > maxString/4 {
 				return true
 			}
-			if name == "price" {
-				v = parsePrice(v)
-			}
 		case gjson.Number:
 			if math.IsInf(v.Num, 0) || math.IsNaN(v.Num) {
 				return true
@@ -192,6 +255,12 @@ func appendFacts(facts []fact, raw string, scope scope) []fact {
 		case gjson.True, gjson.False:
 		default:
 			return true
+		}
+		if name == "price" {
+			var ok bool
+			if v, ok = priceOf(v); !ok {
+				return true
+			}
 		}
 		facts = append(facts, fact{name: name, value: v})
 		return true
@@ -231,12 +300,14 @@ func isStock(name string) bool {
 	}
 }
 
-// parsePrice makes a number of a price that was sent as a string.
-func parsePrice(v gjson.Result) gjson.Result {
-	if f, err := strconv.ParseFloat(strings.TrimSpace(v.Str), 64); err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
-		return gjson.Result{Type: gjson.Number, Num: f}
+// priceOf makes a number of an event's price. What is none, or below 0, is not
+// learnt: an event is never refused for it.
+func priceOf(v gjson.Result) (gjson.Result, bool) {
+	if v.Type == gjson.String {
+		f, ok := plainNumber(v.Str)
+		return gjson.Result{Type: gjson.Number, Num: f}, ok && f >= 0
 	}
-	return v
+	return v, v.Type == gjson.Number && v.Num >= 0
 }
 
 // isNamed reports the attributes of a product in Segment's "Ecommerce events

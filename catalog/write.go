@@ -13,8 +13,9 @@ import (
 )
 
 // Put claims fields of an item. Values are string, number (kept as float64),
-// bool, []string or []any of strings; nil deletes the field; "id" is left out.
-// On an error, which wraps attune.ErrInvalid and names every bad field, nothing
+// bool, []string or []any of strings; nil deletes the field; "id" is left out,
+// and so is a price that is no number: what Put is given may be journaled, and
+// the rest of it is good. On an error, which wraps attune.ErrInvalid and names every bad field, nothing
 // is changed. A put of rank Given that is newer than a delete revives the item.
 // What Put keeps is a copy.
 func (c *Catalog) Put(id string, fields map[string]any, s Stamp) error {
@@ -42,9 +43,13 @@ func (c *Catalog) Put(id string, fields map[string]any, s Stamp) error {
 }
 
 // Check returns what Put would refuse about these fields of an item, nil when
-// nothing: for callers that make a put durable before they apply it.
+// nothing: for callers that make a put durable before they apply it. It also
+// refuses a price that is no number, or below 0.
 func (c *Catalog) Check(id string, fields map[string]any) error {
 	_, err := c.claims(id, fields, Stamp{})
+	if _, bad := price(fields); bad != nil {
+		err = errors.Join(err, fmt.Errorf("item %q: attribute %q: %w", id, "price", bad))
+	}
 	return err
 }
 
@@ -64,6 +69,12 @@ func (c *Catalog) claims(id string, fields map[string]any, s Stamp) ([]claim, er
 			continue
 		}
 		v, err := value(fields[name])
+		if name == "price" && err == nil {
+			var bad error
+			if v, bad = price(fields); bad != nil {
+				continue
+			}
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("item %q: attribute %q: %w", id, name, err))
 			continue
