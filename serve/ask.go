@@ -44,9 +44,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.Limits.MaxBody)); err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, fmt.Errorf("the body has more than %d bytes; send less at once: %w", s.o.Limits.MaxBody, err)
+			return nil, deny(err, fmt.Sprintf("the body has more than %d bytes (limits.request_bytes); send less at once", s.o.Limits.MaxBody))
 		}
-		return nil, invalid("", "the body ended early: "+err.Error())
+		return nil, invalid("", "the body ended before it was whole")
 	}
 	return buf.Bytes(), nil
 }
@@ -92,43 +92,19 @@ func decodeRank(body []byte) (*ask, error) {
 // decodeJSON decodes one JSON value and nothing after it.
 func decodeJSON(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
-	err := d.Decode(into)
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
+	if err := d.Decode(into); err != nil {
+		return notJSON(body, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return invalid("", "invalid json: there is more after the object")
 	}
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong):
-		return invalid(fieldPath(wrong.Field), fmt.Sprintf("want %s, got a JSON %s", jsonName(wrong.Type.Kind().String()), wrong.Value))
-	case errors.Is(err, io.EOF):
-		return invalid("", "invalid json: the body is empty")
-	default:
-		return invalid("", "invalid json: "+err.Error())
-	}
+	return nil
 }
 
 // fieldPath is the path a caller knows: without the names of embedded structs.
 func fieldPath(path string) string {
 	path = strings.TrimPrefix(path, "ask.")
 	return strings.TrimPrefix(path, "DecideRequest.")
-}
-
-func jsonName(kind string) string {
-	switch kind {
-	case "struct", "map":
-		return "an object"
-	case "slice":
-		return "an array"
-	case "string":
-		return "a string"
-	case "bool":
-		return "true or false"
-	default:
-		return "a number"
-	}
 }
 
 // askOf reads GET /v1/recommend/{placement} and GET /v1/stream from the query
@@ -244,15 +220,8 @@ func (a *ask) check(d Decider) error {
 func (a *ask) checkOne(d Decider, i int) error {
 	one := &a.Placements[i]
 	at := func(field string) string { return "placements[" + strconv.Itoa(i) + "]" + field }
-	if _, ok := d.Deadline(one.ID); !ok {
-		message := fmt.Sprintf("unknown placement %q", one.ID)
-		names := d.Placements()
-		if near := nearest(one.ID, names); near != "" {
-			message += fmt.Sprintf("; did you mean %q?", near)
-		} else {
-			message += "; there are " + strings.Join(names, ", ")
-		}
-		return invalid(at(".id"), message)
+	if !has(d, one.ID) {
+		return invalid(at(".id"), unknownPlacement(d, one.ID))
 	}
 	for _, other := range a.Placements[:i] {
 		if other.ID == one.ID {
@@ -269,6 +238,25 @@ func (a *ask) checkOne(d Decider, i int) error {
 	default:
 		return nil
 	}
+}
+
+// has reports whether d knows a placement.
+func has(d Decider, placement string) bool {
+	_, ok := d.Deadline(placement)
+	return ok
+}
+
+// unknownPlacement says what to ask for instead of name.
+func unknownPlacement(d Decider, name string) string {
+	names := d.Placements()
+	message := fmt.Sprintf("unknown placement %q", clip(name))
+	if name == "" {
+		message = "the placement is missing"
+	}
+	if near := nearest(name, names); near != "" && name != "" {
+		return message + fmt.Sprintf("; did you mean %q?", near)
+	}
+	return message + "; there are " + strings.Join(names, ", ")
 }
 
 // deadline returns how long the request may take in milliseconds: its own

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -76,12 +78,23 @@ func appendAnswer(b []byte, a *attune.Answer, slim bool) []byte {
 	b = appendString(b, a.Fallback)
 	if a.Explain != nil {
 		// Asked for by a person who debugs: rare, so the standard library does it.
-		if raw, err := json.Marshal(a.Explain); err == nil {
+		if raw, err := marshal(a.Explain); err == nil {
 			b = append(b, `,"explain":`...)
 			b = append(b, raw...)
 		}
 	}
 	return append(b, '}')
+}
+
+// marshal is json.Marshal without the escapes for HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode the answer: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
 func appendRanked(b []byte, r *attune.Ranked, slim bool) []byte {
@@ -115,14 +128,14 @@ func appendFloat(b []byte, f float64, bits int) []byte {
 }
 
 // appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD; the
-// line separators that end a script in old browsers, and <, > and &, are
-// escaped.
+// line separators that end a script in old browsers are escaped. <, > and & are
+// not: what is answered is read by programs and people, and never as HTML.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' && c < utf8.RuneSelf {
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
 			i++
 			continue
 		}

@@ -59,7 +59,7 @@ func status(err error) (httpStatus int, code string) {
 // ours to mend is logged and said without its details.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code, name := status(err)
-	message, path := err.Error(), ""
+	message, path := attune.Message(err), ""
 	if f, ok := errors.AsType[*fault](err); ok {
 		message, path = f.message, f.path
 	}

@@ -32,7 +32,14 @@ func (s *Server) serveItem(w http.ResponseWriter, r *http.Request, c *caller) er
 	if !ok || it.Deleted && !c.server {
 		return deny(attune.ErrNotFound, "there is no item "+strconv.Quote(clip(id)))
 	}
-	return s.writeJSON(w, it)
+	return s.writeJSON(w, itemView(it))
+}
+
+// itemView is an item as an answer says it: its attributes are always there.
+type itemView struct {
+	ID         string         `json:"id"`
+	Attributes map[string]any `json:"attributes"`
+	Deleted    bool           `json:"deleted,omitempty"`
 }
 
 // serveItems answers GET /v1/items: a page of the catalog, or what matches q.
@@ -43,9 +50,9 @@ func (s *Server) serveItems(w http.ResponseWriter, r *http.Request, c *caller) e
 	}
 	q := r.URL.Query()
 	answer := struct {
-		Items []attune.Item `json:"items"`
-		Next  string        `json:"next,omitempty"`
-	}{Items: []attune.Item{}}
+		Items []itemView `json:"items"`
+		Next  string     `json:"next,omitempty"`
+	}{Items: []itemView{}}
 	var items []attune.Item
 	if text := q.Get("q"); text != "" {
 		if len(text) > maxText {
@@ -57,7 +64,7 @@ func (s *Server) serveItems(w http.ResponseWriter, r *http.Request, c *caller) e
 	}
 	for _, it := range items {
 		if c.server || !it.Deleted {
-			answer.Items = append(answer.Items, it)
+			answer.Items = append(answer.Items, itemView(it))
 		}
 	}
 	return s.writeJSON(w, answer)
@@ -110,7 +117,7 @@ func (s *Server) changeItem(w http.ResponseWriter, r *http.Request, it *attune.I
 		return nil
 	}
 	now, _ := s.o.Catalog.Item(it.ID)
-	return s.writeJSON(w, now)
+	return s.writeJSON(w, itemView(now))
 }
 
 // append makes recs durable and waits until they are applied. After a nil
@@ -141,10 +148,10 @@ func decodeItem(raw []byte) (*attune.Item, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(it); err != nil {
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, invalid(wrong.Field, "want "+jsonName(wrong.Type.Kind().String())+", got a JSON "+wrong.Value)
+		if field, ok := unknownField(err); ok {
+			return nil, invalid(field, fmt.Sprintf(`an item is {"id":…,"attributes":{…}}; put %q under "attributes"`, field))
 		}
-		return nil, invalid("", `want {"id":"…","attributes":{…}}: `+err.Error())
+		return nil, notJSON(raw, err)
 	}
 	if d.More() {
 		return nil, invalid("", "there is more after the item")
@@ -154,11 +161,11 @@ func decodeItem(raw []byte) (*attune.Item, error) {
 
 func (s *Server) itemRecord(it *attune.Item) (attune.Record, error) {
 	if err := identity.CheckID(it.ID); err != nil {
-		return attune.Record{}, invalid("id", err.Error())
+		return attune.Record{}, invalid("id", attune.Message(err))
 	}
 	// What the catalog would refuse must not be journaled.
 	if err := s.o.Catalog.Check(it.ID, it.Attributes); err != nil && !it.Deleted {
-		return attune.Record{}, invalid("attributes", err.Error())
+		return attune.Record{}, invalid("attributes", attune.Message(err))
 	}
 	payload, err := json.Marshal(it)
 	if err != nil {
@@ -200,7 +207,11 @@ func (s *Server) serveBulk(w http.ResponseWriter, r *http.Request, _ *caller) er
 		}
 		b.lines++
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("line %d, %d items stored: %w", b.lines, b.accepted, err)
+			if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				return deny(tooLarge, fmt.Sprintf("the body has more than %d bytes; %d items are stored, send the rest by themselves",
+					tooLarge.Limit, b.accepted))
+			}
+			return invalid("", fmt.Sprintf("the body ended before it was whole; %d items are stored", b.accepted))
 		}
 		if ended := err != nil; ended || len(b.recs) >= bulkBatch {
 			if err := b.flush(r.Context()); err != nil {
@@ -220,12 +231,12 @@ func (b *bulk) take(line []byte) {
 	}
 	it, err := decodeItem(line)
 	if err != nil {
-		b.reject("", err.Error())
+		b.reject("", attune.Message(err))
 		return
 	}
 	rec, err := b.s.itemRecord(it)
 	if err != nil {
-		b.reject(it.ID, err.Error())
+		b.reject(it.ID, attune.Message(err))
 		return
 	}
 	b.recs = append(b.recs, rec)

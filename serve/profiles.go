@@ -14,16 +14,24 @@ import (
 
 // profileView is the answer of GET /v1/profiles/{key}.
 type profileView struct {
-	Key        string             `json:"key"`
-	Version    uint64             `json:"version"`
-	Canonical  string             `json:"canonical,omitempty"`
-	Identities []profile.Identity `json:"identities"`
-	Traits     map[string]any     `json:"traits"`
-	Features   map[string]any     `json:"features"`
-	Segments   []string           `json:"segments"`
-	Consent    *consentView       `json:"consent,omitempty"`
-	FirstSeen  string             `json:"first_seen,omitempty"`
-	LastSeen   string             `json:"last_seen,omitempty"`
+	Key        string         `json:"key"`
+	Version    uint64         `json:"version"`
+	Canonical  string         `json:"canonical,omitempty"`
+	Identities []identityView `json:"identities"`
+	Traits     map[string]any `json:"traits"`
+	Features   map[string]any `json:"features"`
+	Segments   []string       `json:"segments"`
+	Consent    *consentView   `json:"consent,omitempty"`
+	FirstSeen  string         `json:"first_seen,omitempty"`
+	LastSeen   string         `json:"last_seen,omitempty"`
+}
+
+// identityView is an id of a person's. LastSeen is the day, of a device.
+type identityView struct {
+	Type     string `json:"type"`
+	ID       string `json:"id"`
+	Verified bool   `json:"verified"`
+	LastSeen string `json:"last_seen,omitempty"`
 }
 
 type consentView struct {
@@ -44,6 +52,9 @@ func (s *Server) whose(r *http.Request) (*profile.Person, error) {
 	} else {
 		return nil, invalid("key", "want u:<userId> or a:<anonymousId>")
 	}
+	if err := identity.CheckID(who.user + who.device); err != nil {
+		return nil, invalid("key", attune.Message(err))
+	}
 	p, err := s.read(r.Context(), who)
 	if err != nil {
 		return nil, fmt.Errorf("profile %q: %w", key, err)
@@ -61,12 +72,12 @@ func (s *Server) serveProfile(w http.ResponseWriter, r *http.Request, _ *caller)
 	}
 	now := s.o.Clock()
 	v := profileView{
-		Key: p.Key, Version: p.Version, Canonical: p.Canonical, Identities: p.Identities,
+		Key: p.Key, Version: p.Version, Canonical: p.Canonical, Identities: make([]identityView, 0, len(p.Identities)),
 		Traits: traitsOf(p), Features: featuresOf(p, now), Segments: s.segmentsOf(p, now),
 		FirstSeen: instant(p.First()), LastSeen: instant(p.Last()),
 	}
-	if v.Identities == nil {
-		v.Identities = []profile.Identity{}
+	for _, id := range p.Identities {
+		v.Identities = append(v.Identities, identityView{Type: id.Type, ID: id.ID, Verified: id.Verified, LastSeen: instant(id.LastSeen)})
 	}
 	if c := p.Consent(); c.Time != 0 {
 		v.Consent = &consentView{Personalization: c.Granted, At: c.Time.String()}
@@ -109,7 +120,7 @@ func (s *Server) serveTraits(w http.ResponseWriter, r *http.Request, _ *caller) 
 	if err != nil {
 		return err
 	}
-	return s.writeJSON(w, traitsOf(p))
+	return s.writeJSON(w, map[string]any{"traits": traitsOf(p)})
 }
 
 func (s *Server) serveFeatures(w http.ResponseWriter, r *http.Request, _ *caller) error {
@@ -117,7 +128,7 @@ func (s *Server) serveFeatures(w http.ResponseWriter, r *http.Request, _ *caller
 	if err != nil {
 		return err
 	}
-	return s.writeJSON(w, featuresOf(p, s.o.Clock()))
+	return s.writeJSON(w, map[string]any{"features": featuresOf(p, s.o.Clock())})
 }
 
 func (s *Server) serveSegments(w http.ResponseWriter, r *http.Request, _ *caller) error {
@@ -125,7 +136,7 @@ func (s *Server) serveSegments(w http.ResponseWriter, r *http.Request, _ *caller
 	if err != nil {
 		return err
 	}
-	return s.writeJSON(w, s.segmentsOf(p, s.o.Clock()))
+	return s.writeJSON(w, map[string]any{"segments": s.segmentsOf(p, s.o.Clock())})
 }
 
 // Bounds of a list's page.
@@ -189,9 +200,9 @@ func (s *Server) serveDecision(w http.ResponseWriter, r *http.Request, _ *caller
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, v any) error {
-	b, err := json.Marshal(v)
+	b, err := marshal(v)
 	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	s.write(w, http.StatusOK, append(b, '\n'))

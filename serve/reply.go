@@ -36,7 +36,11 @@ func (s *Server) serveBody(w http.ResponseWriter, r *http.Request, c *caller, de
 
 // serveRecommend answers GET /v1/recommend/{placement}.
 func (s *Server) serveRecommend(w http.ResponseWriter, r *http.Request, c *caller) error {
-	a, err := askOf(r.PathValue("placement"), r.URL.RawQuery)
+	name := r.PathValue("placement")
+	if engine := s.engine(); !has(engine, name) {
+		return &fault{kind: attune.ErrNotFound, path: "placement", message: unknownPlacement(engine, name)}
+	}
+	a, err := askOf(name, r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,7 @@ func brief(err error) string {
 				return ' '
 			}
 			return r
-		}, err.Error())
+		}, attune.Message(err))
 	}
 }
 

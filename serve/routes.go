@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/attune-io/attune"
 )
 
 // openAPI is the OpenAPI 3.1 document of the whole HTTP interface, collect's
@@ -74,12 +76,17 @@ func (s *Server) Register(mux *http.ServeMux) {
 
 // handler checks who calls before it lets route's own code see the request.
 func (s *Server) handler(route Route) http.Handler {
+	names := queries(route.Method, route.Path)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.cors(w, r)
 		var c caller
 		if route.Need != Open {
 			c = s.identify(r, "")
-			if err := c.admit(route.Need, r.PathValue("key")); err != nil {
+			err := c.admit(route.Need, r.PathValue("key"))
+			if err == nil {
+				err = known(r.URL.RawQuery, names)
+			}
+			if err != nil {
 				s.refuse(w, r, err)
 				return
 			}
@@ -105,7 +112,7 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request, _ *caller) e
 	if s.o.Ready != nil {
 		if err := s.o.Ready(); err != nil {
 			w.Header().Set("Retry-After", "1")
-			b := appendString([]byte(`{"status":"starting","reason":`), err.Error())
+			b := appendString([]byte(`{"status":"starting","reason":`), attune.Message(err))
 			s.write(w, http.StatusServiceUnavailable, append(b, "}\n"...))
 			return nil
 		}

@@ -57,7 +57,13 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, c *caller) 
 		one.ID = more
 		a.Placements = append(a.Placements, one)
 	}
-	if err := a.check(s.engine()); err != nil {
+	engine := s.engine()
+	for i := range a.Placements {
+		if name := a.Placements[i].ID; !has(engine, name) {
+			return invalid("placement", unknownPlacement(engine, name))
+		}
+	}
+	if err := a.check(engine); err != nil {
 		return err
 	}
 	open := s.streams.Add(1)
