@@ -3,7 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"os"
+	"strconv"
 	"testing"
 
 	"github.com/attune-io/attune"
@@ -17,7 +17,7 @@ func traffic(b *testing.B, n int) []attune.Record {
 	names := []string{"Product Viewed", "Product Viewed", "Product Viewed", "Product Viewed", "Product Added", impressionEvent, clickEvent, "Order Completed"}
 	recs := make([]attune.Record, 0, 2*n)
 	for i := range n {
-		x := attune.Hash(fmt.Sprint(i))
+		x := attune.Hash(strconv.Itoa(i))
 		device := x % 2000
 		who := fmt.Sprintf("%08x-1111-4111-8111-111111111111", device)
 		at := start + attune.Millis(i*20)
@@ -96,13 +96,13 @@ func BenchmarkWait(b *testing.B) {
 	b.Run("advance", func(b *testing.B) {
 		var there, back watermark
 		go func() {
-			for i := range uint64(b.N) { //nolint:gosec // not negative
+			for i := range uint64(b.N) {
 				_ = there.wait(context.Background(), i+1) // the context does not end
 				back.advance(i + 1)
 			}
 		}()
 		b.ReportAllocs()
-		for i := range uint64(b.N) { //nolint:gosec // not negative
+		for i := range uint64(b.N) {
 			there.advance(i + 1)
 			_ = back.wait(context.Background(), i+1) // the context does not end
 		}
@@ -113,11 +113,7 @@ func BenchmarkWait(b *testing.B) {
 // events that changed them.
 func BenchmarkCheckpoint(b *testing.B) {
 	const parts = 10_000
-	dir, err := os.MkdirTemp(b.TempDir(), "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	w := newWorld(b, dir, 1).start()
+	w := newWorld(b, b.TempDir(), 1).start()
 	w.send(browser("first", "d0", "Product Viewed", start, `{"product_id":"p0"}`))
 	w.settle() // a pipeline checkpoints at once what it folds first
 	b.ReportAllocs()

@@ -67,7 +67,7 @@ func TestCrashes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)
 		partitions := rapid.SampledFrom([]int{1, 3}).Draw(rt, "partitions")
-		quiet := newWorld(rt, scratch(t), partitions)
+		quiet := newWorld(rt, t.TempDir(), partitions)
 		quiet.segments.Store(segments(rt, audiences(rt)...))
 		quiet.start()
 		for _, e := range events {
@@ -80,7 +80,7 @@ func TestCrashes(t *testing.T) {
 		want := quiet.statistics()
 		quiet.stop()
 
-		w := newWorld(rt, scratch(t), partitions)
+		w := newWorld(rt, t.TempDir(), partitions)
 		w.segments = quiet.segments
 		w.start()
 		for _, e := range events {

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"pgregory.net/rapid"
@@ -128,7 +126,7 @@ func features(t tb) *feature.Set {
 	return set
 }
 
-// segments compiles definitions given as name, condition, name, condition …
+// segments compiles definitions given as name, condition, name, condition and so on.
 func segments(t tb, defs ...string) *segment.Set {
 	t.Helper()
 	names := rule.Names{Traits: []string{"plan"}}
@@ -221,7 +219,9 @@ func (w *world) kill() {
 	w.Helper()
 	w.fuse.dead.Store(true)
 	w.cancel()
-	<-w.done // it says that it could not write the last checkpoint
+	if err := <-w.done; err == nil && w.pipe.Lag() == 0 {
+		w.Log("it ended before it was killed")
+	}
 	w.close()
 }
 
@@ -314,7 +314,7 @@ func (w *world) together(p *model.Pairs, a, b string) int {
 // statistics describes everything that is counted of items, by line.
 func (w *world) statistics() []string {
 	var out, ids []string
-	for n := range int32(w.catalog.Len()) { //nolint:gosec // a handful
+	for n := range int32(w.catalog.Len()) {
 		ids = append(ids, w.catalog.ID(n))
 	}
 	slices.Sort(ids)
@@ -370,14 +370,4 @@ func (w *world) transitions() (all []attune.Transition) {
 		w.must(r.Close())
 	}
 	return all
-}
-
-// scratch returns a new directory for a run of a property.
-func scratch(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

@@ -174,6 +174,14 @@ func quiet(err error) error {
 	return err
 }
 
+// The pause between two checkpoints is at least costShare times what the last
+// one took, but no longer than maxPause unless the configuration says so: what
+// is not in a checkpoint is folded again after a crash.
+const (
+	costShare = 10
+	maxPause  = 5 * time.Second
+)
+
 // checkpoints writes one checkpoint each interval in which something was
 // folded. An idle pipeline sleeps on dirty and costs nothing.
 func (p *Pipeline) checkpoints(ctx context.Context) error {
@@ -194,7 +202,9 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 		case err != nil:
 			return quiet(err)
 		}
-		pause.Reset(p.opt.Checkpoint)
+		// Under load the parts that change in a second take long to encode: then
+		// the pause grows with them, so that checkpoints cost a tenth at most.
+		pause.Reset(max(p.opt.Checkpoint, min(maxPause, costShare*time.Since(began))))
 		select {
 		case <-ctx.Done():
 			return nil

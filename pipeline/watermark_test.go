@@ -18,7 +18,7 @@ func TestWatermark(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			want := uint64(i) //nolint:gosec // not negative
+			want := uint64(i)
 			if err := mark.wait(t.Context(), want); err != nil || mark.applied.Load() < want {
 				t.Errorf("woke at %d with %v, want %d", mark.applied.Load(), err, want)
 			}

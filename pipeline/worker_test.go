@@ -106,6 +106,7 @@ func TestShutdownWrites(t *testing.T) {
 	w := newWorld(t, t.TempDir(), 2).start()
 	w.send(browser("m1", "d1", "Product Viewed", start, `{"product_id":"p1"}`))
 	w.send(server("m2", "u1", "Order Completed", start, `{"order_id":"o1","products":[{"product_id":"p1"}]}`))
+	w.send(server("m4", "u1", "Order Completed", start, `{"order_id":"o2","products":[{"product_id":"p2"}]}`))
 	w.append(attune.Record{Kind: attune.KindDecision, Key: "t:1", Payload: []byte(`{"decision_id":"x1"}`)})
 	w.must(w.pipe.CaughtUp(t.Context()))
 	for range 2 {
@@ -115,6 +116,11 @@ func TestShutdownWrites(t *testing.T) {
 	}
 	if _, err := w.pipe.Decision(t.Context(), "x1"); err != nil {
 		t.Errorf("between checkpoints: %v", err)
+	}
+	w.send(server("m5", "u1", "Order Cancelled", start, `{"order_id":"o2"}`))
+	w.must(w.pipe.CaughtUp(t.Context()))
+	if c := w.counts("p2"); c.Purchases != 0 {
+		t.Errorf("p2 has %+v after its order was cancelled", c)
 	}
 	want := w.statistics()
 	w.stop()
