@@ -193,6 +193,7 @@ func (p *Pipeline) checkpoints(ctx context.Context) error {
 			return nil
 		case <-p.dirty:
 		}
+		began := time.Now() //nolint:forbidigo // how long it took is no part of any state
 		switch err := p.Checkpoint(ctx); {
 		case errors.Is(err, attune.ErrBusy):
 			// The journal has no room for segment changes. It will: what was
