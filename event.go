@@ -95,6 +95,10 @@ const (
 	Granted
 )
 
+// MaxTraits is how many traits are kept of a person, nested ones flattened. An
+// identify with more is refused, so that none is lost without a word.
+const MaxTraits = 1000
+
 // Event is one thing somebody did, after the edge has settled its ids, time
 // and rank. Raw is the JSON as it was sent (with what the batch said for all
 // its items merged in); Properties, Traits and Context are parts of Raw, nil

@@ -124,7 +124,7 @@ func (c *Collector) one(w *work, b *Batch, i int, raw []byte, received attune.Mi
 	d.e.MessageID = ""
 	if len(raw) > c.o.Limits.EventBytes {
 		d.e.MessageID = cut(gjson.GetBytes(raw, "messageId").String(), maxMessageID)
-		return fault{CodeTooBig, fmt.Sprintf("the event has %d bytes, the limit is %d", len(raw), c.o.Limits.EventBytes)}
+		return fault{CodeTooBig, fmt.Sprintf("the event has %d bytes, the limit is %d (limits.event_bytes)", len(raw), c.o.Limits.EventBytes)}
 	}
 	if tooDeep(raw, maxDepth) {
 		return deepFault()
@@ -204,7 +204,7 @@ func (c *Collector) settle(w *work, b *Batch, received attune.Millis) fault {
 	w.events = append(w.events, *e)
 	if err := c.records(w, b); err != nil {
 		w.events = w.events[:len(w.events)-1]
-		return fault{CodeUnsound, err.Error()}
+		return fault{CodeUnsound, attune.Message(err)}
 	}
 	return fault{}
 }

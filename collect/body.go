@@ -21,14 +21,23 @@ type refusal struct {
 	status int
 	code   string // for metrics and dead letters, "" keeps it out of those
 	text   string
-	after  int // seconds, for Retry-After; 0 is none
+	path   string // where in the request, "" when it is all of it
+	after  int    // seconds, for Retry-After; 0 is none
+	cause  error  // what it came of, not said; nil when it is the refusal's own
 }
 
 func (r *refusal) Error() string { return r.text }
 
+// Unwrap returns what the refusal came of.
+func (r *refusal) Unwrap() error { return r.cause }
+
 // fault is the refusal as an answer says it.
 func (r *refusal) fault() map[string]string {
-	return map[string]string{"code": r.name(), "message": r.text}
+	f := map[string]string{"code": r.name(), "message": r.text}
+	if r.path != "" {
+		f["path"] = r.path
+	}
+	return f
 }
 
 // name is the refusal's word for programs: why the body is bad, else what the
@@ -101,7 +110,7 @@ func (c *Collector) readBody(r *http.Request, held *heldBytes) ([]byte, error) {
 
 func (c *Collector) inflate(zipped []byte, held *heldBytes) ([]byte, error) {
 	corrupt := func(err error) error {
-		return &refusal{status: http.StatusBadRequest, code: CodeGzip, text: "corrupt gzip body: " + err.Error()}
+		return &refusal{status: http.StatusBadRequest, code: CodeGzip, text: "corrupt gzip body: " + whyCorrupt(err)}
 	}
 	z, _ := c.inflaters.Get().(*gzip.Reader)
 	if z == nil {
@@ -120,6 +129,20 @@ func (c *Collector) inflate(zipped []byte, held *heldBytes) ([]byte, error) {
 		return nil, corrupt(err)
 	}
 	return body, nil
+}
+
+// whyCorrupt says what is wrong with a gzip body.
+func whyCorrupt(err error) string {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	case errors.Is(err, gzip.ErrHeader):
+		return "it does not begin as gzip does"
+	case errors.Is(err, gzip.ErrChecksum):
+		return "its checksum is wrong"
+	default:
+		return "it does not inflate"
+	}
 }
 
 // readAll reads r to its end, at most Limits.RequestBytes. It begins with hint
@@ -141,7 +164,7 @@ func (c *Collector) readAll(r io.Reader, hint int, expected int64, held *heldByt
 			return b, nil
 		}
 		if err != nil {
-			return nil, &refusal{status: http.StatusBadRequest, text: "read body: " + err.Error()}
+			return nil, &refusal{status: http.StatusBadRequest, text: "the body ended before it was whole", cause: err}
 		}
 		if len(b) == cap(b) {
 			grown := min(4*int64(cap(b)), limit+1)
@@ -161,7 +184,7 @@ func (c *Collector) readAll(r io.Reader, hint int, expected int64, held *heldByt
 func (c *Collector) tooLarge() error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, code: CodeTooBig,
-		text: fmt.Sprintf("the request has more than %d bytes; send smaller batches", c.o.Limits.RequestBytes),
+		text: fmt.Sprintf("the request has more than %d bytes (limits.request_bytes); send smaller batches", c.o.Limits.RequestBytes),
 	}
 }
 

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -263,7 +264,7 @@ func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, 
 		b = append(b, `{"error":{"code":`...)
 		b = gjson.AppendJSONString(b, (&refusal{status: status}).name())
 		b = append(b, `,"message":`...)
-		b = gjson.AppendJSONString(b, text)
+		b = appendPlain(b, text)
 		b = append(b, `},"ok":false,"accepted":0`...)
 	}
 	b = append(b, `,"rejected":[`...)
@@ -287,10 +288,19 @@ func appendRejection(b []byte, i int, r *Rejection) []byte {
 	b = append(b, `{"index":`...)
 	b = strconv.AppendInt(b, int64(r.Index), 10)
 	b = append(b, `,"messageId":`...)
-	b = gjson.AppendJSONString(b, cut(r.MessageID, maxEnrichedText))
+	b = appendPlain(b, cut(r.MessageID, maxEnrichedText))
 	b = append(b, `,"reason":`...)
-	b = gjson.AppendJSONString(b, r.Reason)
+	b = appendPlain(b, r.Reason)
 	return append(b, '}')
+}
+
+// appendPlain appends s as a JSON string, without escapes for HTML.
+func appendPlain(b []byte, s string) []byte {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always has its JSON
+	return append(b, bytes.TrimSuffix(text.Bytes(), []byte{'\n'})...)
 }
 
 // allRefused returns what a request of which no event was taken is answered:
@@ -348,7 +358,7 @@ func (c *Collector) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, attune.ErrClosed):
 		ref = &refusal{status: http.StatusServiceUnavailable, text: "shutting down; try again later", after: 5}
 	case errors.Is(err, attune.ErrInvalid):
-		ref = &refusal{status: http.StatusBadRequest, text: err.Error()}
+		ref = &refusal{status: http.StatusBadRequest, text: attune.Message(err)}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		ref = &refusal{status: http.StatusServiceUnavailable, text: "the request ended before it was stored; try again", after: 1}
 	default:
@@ -371,11 +381,15 @@ func (c *Collector) refuse(w http.ResponseWriter, r *refusal) {
 
 // writeJSON writes an answer that is not on the hot path.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		status, b = http.StatusInternalServerError, []byte(`{"error":"the answer could not be written"}`)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		status = http.StatusInternalServerError
+		b.Reset()
+		b.WriteString(`{"error":{"code":"internal","message":"the answer could not be written"}}` + "\n")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b.Bytes())
 }

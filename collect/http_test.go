@@ -96,15 +96,15 @@ func TestBodies(t *testing.T) {
 		{name: "array", body: "[]", status: 400, text: "invalid json: want an object, got an array"},
 		{name: "no ids", body: `{"event":"x"}`, status: 400, text: "request neither has anonymousId nor userId"},
 		{name: "empty ids", body: `{"event":"x","userId":"","anonymousId":null}`, status: 400, text: "request neither has anonymousId nor userId"},
-		{name: "junk id", body: `{"event":"x","userId":"undefined"}`, status: 400, text: `request neither has anonymousId nor userId: userId: id "undefined" stands for a missing id; send the real one or leave it out: invalid`},
+		{name: "junk id", body: `{"event":"x","userId":"undefined"}`, status: 400, text: `request neither has anonymousId nor userId: userId: id "undefined" stands for a missing id; send the real one or leave it out`},
 		{name: "id of another kind", body: `{"event":"x","userId":{"a":1}}`, status: 400, text: "request neither has anonymousId nor userId"},
 		{name: "no event name", body: `{"userId":"u1"}`, status: 400, text: "a track without an event name"},
 		{name: "event of another kind", body: `{"userId":"u1","event":["x"]}`, status: 400, text: "event is not a string; a track names its event"},
 		{name: "properties of another kind", body: `{"userId":"u1","event":"x","properties":[1]}`, status: 400, text: "properties is an array, want an object"},
 		{name: "context of another kind", body: `{"userId":"u1","event":"x","context":"x"}`, status: 400, text: "context is a string, want an object"},
 		{name: "deep", body: `{"userId":"u1","event":"x","properties":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70) + "}", status: 400, text: "the event nests deeper than 64 levels"},
-		{name: "a large event", body: `{"userId":"u1","event":"` + long + `"}`, status: 413, text: "the event has 2026 bytes, the limit is 1000"},
-		{name: "a large request", body: strings.Repeat("x", 4001), status: 413, text: "the request has more than 4000 bytes; send smaller batches"},
+		{name: "a large event", body: `{"userId":"u1","event":"` + long + `"}`, status: 413, text: "the event has 2026 bytes, the limit is 1000 (limits.event_bytes)"},
+		{name: "a large request", body: strings.Repeat("x", 4001), status: 413, text: "the request has more than 4000 bytes (limits.request_bytes); send smaller batches"},
 		{name: "empty batch", path: "/v1/batch", body: `{"batch":[]}`, status: 400, text: "empty batch payload"},
 		{name: "no batch", path: "/v1/batch", body: `{}`, status: 400, text: "empty batch payload"},
 		{name: "batch of another kind", path: "/v1/batch", body: `{"batch":{"a":1}}`, status: 400, text: "empty batch payload"},
@@ -112,8 +112,10 @@ func TestBodies(t *testing.T) {
 		{name: "a batch of nothing good", path: "/v1/batch", body: `{"batch":[1,{"type":"track","event":"x"}]}`, status: 400, text: "none of the 2 events was accepted; see rejected"},
 		{name: "a batch of one fault", path: "/v1/batch", body: `{"batch":[{"type":"track","event":"x"},{"type":"track","event":"x"}]}`, status: 400, text: "request neither has anonymousId nor userId"},
 		{name: "a type nobody knows", path: "/v1/batch", body: `{"batch":[{"type":"dance","userId":"u1"}]}`, status: 400, text: `unknown event type "dance"; want track, identify, page, screen, group or alias`},
-		{name: "corrupt gzip", body: "\x1f\x8bnot gzip at all", headers: []string{"Content-Encoding: gzip"}, status: 400, text: "corrupt gzip body: gzip: invalid header"},
-		{name: "gzip that is none", body: view, headers: []string{"Content-Encoding: gzip"}, status: 400, text: "corrupt gzip body: gzip: invalid header"},
+		{name: "corrupt gzip", body: "\x1f\x8bnot gzip at all", headers: []string{"Content-Encoding: gzip"}, status: 400, text: "corrupt gzip body: it does not begin as gzip does"},
+		{name: "cut gzip", body: string(zipped(t, []byte(view))[:40]), headers: []string{"Content-Encoding: gzip"}, status: 400, text: "corrupt gzip body: it ends too early"},
+		{name: "a type with marks of HTML", path: "/v1/batch", body: `{"batch":[{"type":"<&>","userId":"u1"}]}`, status: 400, text: `unknown event type "<&>"; want track, identify, page, screen, group or alias`},
+		{name: "gzip that is none", body: view, headers: []string{"Content-Encoding: gzip"}, status: 400, text: "corrupt gzip body: it does not begin as gzip does"},
 		{name: "another encoding", body: view, headers: []string{"Content-Encoding: br"}, status: 415, text: `content encoding "br" is not read; send gzip or none`},
 		{name: "shared context", path: "/v1/batch", body: `{"context":{"a":"` + long[:1900] + long[:1100] + `"},"batch":[` + `{"a":1},{"a":1},{"a":1}]}`, status: 413, text: "the batch's context and integrations have 3008 bytes for each of 3 events; send smaller batches"},
 	} {
@@ -383,6 +385,8 @@ func TestDeadLetterBounds(t *testing.T) {
 	list, _ := got["dead_letters"].([]any)
 	equal(t, "listed", len(list), 3)
 	equal(t, "total", got["total"], any(250.0))
+	first, _ := list[0].(map[string]any)
+	equal(t, "time", first["time"], any(w.now.String()))
 	decoded(t, w.do("GET", "/v1/dead-letters", "", basic(key)), 403)
 	decoded(t, w.do("GET", "/v1/dead-letters", ""), 401)
 

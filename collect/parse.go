@@ -72,6 +72,9 @@ func (d *draft) read(raw []byte, text string, kind attune.Type, consent *Consent
 	if f := d.settleType(kind, said); f.bad() {
 		return f
 	}
+	if n := d.traits(); n > attune.MaxTraits {
+		return fault{CodeShape, fmt.Sprintf("identify has %d traits, of which at most %d would be kept; send fewer", n, attune.MaxTraits)}
+	}
 	if d.e.Context != nil {
 		start := cap(raw) - cap(d.e.Context)
 		ctx := gjson.Parse(text[start : start+len(d.e.Context)])
@@ -132,6 +135,28 @@ func (d *draft) object(name string, v gjson.Result) []byte {
 		d.badShape = name + " is " + kindOf(v) + ", want an object"
 	}
 	return nil
+}
+
+// traits returns how many traits an identify has: the leaves of its traits,
+// nested objects flattened. 0 where there cannot be too many.
+func (d *draft) traits() int {
+	if d.e.Type != attune.Identify || bytes.Count(d.e.Traits, []byte{':'}) <= attune.MaxTraits {
+		return 0
+	}
+	return leaves(gjson.ParseBytes(d.e.Traits))
+}
+
+// leaves counts the members of an object, of sane depth, that are no objects.
+func leaves(object gjson.Result) (n int) {
+	object.ForEach(func(_, v gjson.Result) bool {
+		if v.IsObject() {
+			n += leaves(v)
+		} else {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // settleType decides type and name.
@@ -230,7 +255,7 @@ func (d *draft) settleIDs() fault {
 	switch {
 	case d.e.UserID != "" || d.e.AnonymousID != "":
 	case junk != nil:
-		return fault{CodeJunkID, errNoID + ": " + junk.Error()}
+		return fault{CodeJunkID, errNoID + ": " + attune.Message(junk)}
 	default:
 		return fault{CodeNoID, errNoID}
 	}

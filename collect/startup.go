@@ -78,6 +78,13 @@ func (c *Collector) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// deadView is a dead letter as the API says it.
+type deadView struct {
+	*DeadLetter
+
+	Time string `json:"time"`
+}
+
 // deadLetters answers GET /v1/dead-letters?limit=, newest first. The server
 // secret is needed: what was refused is somebody's data all the same.
 func (c *Collector) deadLetters(w http.ResponseWriter, r *http.Request) error {
@@ -95,12 +102,17 @@ func (c *Collector) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	limit := 100
 	if s := r.URL.Query().Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 {
-			return &refusal{status: http.StatusBadRequest, text: "limit: want a number from 1"}
+			return &refusal{status: http.StatusBadRequest, path: "limit", text: "want a number from 1"}
 		}
 	}
 	kept, total := c.dead.counts()
+	list := c.dead.newest(limit)
+	views := make([]deadView, len(list))
+	for i := range list {
+		views[i] = deadView{DeadLetter: &list[i], Time: list[i].Time.String()}
+	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"dead_letters": c.dead.newest(limit), "kept": kept, "total": total,
+		"dead_letters": views, "kept": kept, "total": total,
 	})
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // (rank, time, tie, path), a cut by a total order, so that grouping does not
 // change it. Longer paths and values are left out, deeper objects are values.
 const (
-	maxTraits     = 1000
+	maxTraits     = attune.MaxTraits
 	maxTraitPath  = 256
 	maxTraitValue = 16 << 10
 	maxTraitDepth = 16
