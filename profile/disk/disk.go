@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/attune-io/attune"
@@ -67,13 +68,25 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := pebble.Open(o.Dir, &pebble.Options{
+	options := &pebble.Options{
 		Cache:              cache,
-		MemTableSize:       32 << 20,
 		Logger:             logger{o.Log},
 		Lock:               lock,
 		FormatMajorVersion: pebble.FormatNewest,
-	})
+		// Each checkpoint writes the parts that changed once more. What is
+		// replaced while it is still in memory never reaches a table, and
+		// what is merged seldom is merged with more of its like.
+		MemTableSize:          64 << 20,
+		L0CompactionThreshold: 8,
+		LBaseMaxBytes:         256 << 20,
+	}
+	options.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	for i := range options.Levels {
+		// Every new id is looked for once, in vain: ten bits a key answer that
+		// without reading a table.
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(o.Dir, options)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open profile store %s: %w", o.Dir, err), lock.Close())
 	}
