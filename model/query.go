@@ -34,6 +34,8 @@ type Scratch struct {
 	touched []int32
 	near    []near
 	counts  []int32 // of neighbours, by similarity
+	voters  []voter
+	votes   []int32 // the items of all voters
 }
 
 // cell is the score of an item, when epoch is the query's.
@@ -48,6 +50,12 @@ type near struct {
 	slot       int32
 	similarity int32
 	pos        int32
+}
+
+// voter is a neighbour that votes, with its items.
+type voter struct {
+	items  []int32
+	weight float32
 }
 
 // Query appends the N best items to dst, best first, equal scores by number.
@@ -170,6 +178,7 @@ func (s *Sessions) vote(l, k int, scratch *Scratch) {
 	}
 	// Of the lowest similarity that votes, the newest that still fit.
 	ties := room + int(scratch.counts[floor])
+	voters := scratch.voters[:0]
 	for _, x := range scratch.near {
 		if int(x.similarity) < floor {
 			continue
@@ -181,10 +190,24 @@ func (s *Sessions) vote(l, k int, scratch *Scratch) {
 			ties--
 		}
 		weight := max(0, 1-0.1*float32(x.pos+1)) * float32(x.similarity)
-		for _, y := range s.slots[x.slot].items {
-			scratch.add(y, weight)
-		}
+		voters = append(voters, voter{s.slots[x.slot].items, weight})
 	}
+	// Sessions are all over the memory: reading them in loops of their own,
+	// without a branch on what was read, lets the misses overlap.
+	votes := scratch.votes[:0]
+	for i := range voters {
+		votes = append(votes, voters[i].items...)
+	}
+	at := 0
+	for i := range voters {
+		end := at + len(voters[i].items)
+		for _, y := range votes[at:end] {
+			scratch.add(y, voters[i].weight)
+		}
+		at = end
+	}
+	clear(voters) // scratch keeps no session alive
+	scratch.voters, scratch.votes = voters[:0], votes
 }
 
 // begin makes room for items numbers and similarities of a window of l.
