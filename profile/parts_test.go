@@ -136,6 +136,52 @@ func TestPersonIsKept(t *testing.T) {
 	}
 }
 
+// TestWarm: Warm gives what User gave for as long as nothing moved, and never
+// an older person.
+func TestWarm(t *testing.T) {
+	w := newWorld(t, 3, nil)
+	pp := profile.NewPeople(w.parts, 0)
+	if p := pp.Warm("u1", ""); p != nil {
+		t.Errorf("before a read: got %+v, want nil", p)
+	}
+	for range 2 {
+		want, err := pp.User(t.Context(), "u1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pp.Warm("u1", "d0"); got != want {
+			t.Errorf("after a read: got %p, want %p", got, want)
+		}
+		w.event(t, w.view("d0", 0))
+		if got := pp.Warm("u1", ""); got != nil {
+			t.Errorf("after an event: got version %d, want nil", got.Version)
+		}
+	}
+	want, err := pp.Device(t.Context(), "d0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pp.Warm("", "d0"); got != want {
+		t.Errorf("device: got %p, want %p", got, want)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	var p profile.Person
+	if got, ok := p.Numbers(3); ok {
+		t.Errorf("nothing kept: got %v", got)
+	}
+	p.KeepNumbers(3, []int32{5, 6})
+	p.KeepNumbers(0, nil)
+	p.KeepNumbers(3, []int32{7}) // the first stays
+	if got, ok := p.Numbers(3); !ok || !slices.Equal(got, []int32{5, 6}) {
+		t.Errorf("got %v %v, want 5 and 6", got, ok)
+	}
+	if got, ok := p.Numbers(0); !ok || len(got) != 0 {
+		t.Errorf("an empty list: got %v %v, want it kept", got, ok)
+	}
+}
+
 func TestPersonReads(t *testing.T) {
 	w := newWorld(t, 3, nil)
 	pp := profile.NewPeople(w.parts, 0)

@@ -164,6 +164,7 @@ type plan struct {
 	filter   condition
 	boosts   []boost
 	narrows  bool // a filter or a cap drops candidates
+	reads    []string
 }
 
 // generator is a Generator, or a step of a fallback chain, resolved.
@@ -224,6 +225,7 @@ func (e *Engine) plan(p *Placement) (*plan, error) {
 		out.Limit = DefaultLimit
 	}
 	out.narrows = p.Filter != "" || p.Cap.Max > 0
+	out.reads = e.reads(out)
 	return out, errors.Join(errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -313,6 +314,25 @@ func TestSameInputSameAnswer(t *testing.T) {
 			if got.Items[i].ID != want.Items[i].ID || got.Items[i].Score != want.Items[i].Score {
 				t.Fatalf("got %v, want %v", got.Items, want.Items)
 			}
+		}
+	}
+}
+
+// TestKeptNumbersChangeNothing compares the first decision of a person, which
+// looks ids up, the next, which has their numbers, and the one that explains
+// itself, which looks them up again.
+func TestKeptNumbersChangeNothing(t *testing.T) {
+	w := shop(t)
+	e := w.engine(t)
+	for _, name := range e.Placements() {
+		person := w.person(t, "g0")
+		q := recommend.Query{Placement: name, Item: "rake", Person: person, Now: w.now}
+		first, next := e.Decide(&q), e.Decide(&q)
+		q.Explain = true
+		explained := e.Decide(&q)
+		explained.Explain = nil
+		if !reflect.DeepEqual(first, next) || !reflect.DeepEqual(first, explained) {
+			t.Errorf("%s: got %v, then %v, explained %v", name, first.Items, next.Items, explained.Items)
 		}
 	}
 }

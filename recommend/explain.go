@@ -27,7 +27,10 @@ func (s *scratch) finish() *attune.Answer {
 
 // answer makes the answer of what was taken.
 func (s *scratch) answer() *attune.Answer {
-	a := &attune.Answer{Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken))}
+	a := &attune.Answer{
+		Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken)),
+		Reads: s.plan.reads, Config: s.engine.world.Version, Catalog: s.engine.world.Catalog.Version(),
+	}
 	for i := range s.taken {
 		c := &s.taken[i]
 		a.Items[i] = attune.Ranked{
