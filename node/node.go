@@ -212,8 +212,10 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 	n.people = profile.NewPeople(n.parts, int64(cfg.Profiles.CacheBytes)/3)
 	n.catalog = catalog.New(catalog.Options{})
 	n.models = pipeline.Models{
-		Items:  model.NewItems(model.ItemsOptions{Category: func(item int32) int32 { return n.catalog.View().Category(item) }}),
-		Viewed: model.NewPairs(model.PairsOptions{}), Bought: model.NewPairs(model.PairsOptions{}),
+		Items: model.NewItems(model.ItemsOptions{Category: func(item int32) int32 { return n.catalog.View().Category(item) }}),
+		// One session alone proves nothing about two items, and would tell a
+		// stranger what its visitor looked at.
+		Viewed: model.NewPairs(model.PairsOptions{MinCount: 2}), Bought: model.NewPairs(model.PairsOptions{}),
 		Sessions: model.NewSessions(model.SessionsOptions{}),
 	}
 	p, err := pipeline.Open(ctx, pipeline.Options{
