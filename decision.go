@@ -44,6 +44,12 @@ type Answer struct {
 	Fallback string `json:"fallback"`
 	// Explain is filled when it was asked for.
 	Explain *Explanation `json:"explain,omitempty"`
+	// Reads names what the placement reads of a person ("features.cart",
+	// "traits.size"), sorted; Config and Catalog are the versions it was made
+	// with. They are for the log of decisions, and not to be changed.
+	Reads   []string `json:"-"`
+	Config  uint64   `json:"-"`
+	Catalog uint64   `json:"-"`
 }
 
 // Ranked is one item of an Answer, best first.
@@ -85,10 +91,21 @@ type CandidateTrace struct {
 	Reason string             `json:"reason,omitempty"`
 }
 
+// MaxLogged is how many ids of one list the log of a decision keeps.
+const MaxLogged = 20
+
 // DecisionLog is the payload of KindDecision: the decision, who it was for,
-// and what it was made of.
+// and what it was made of. Lists of ids are cut to MaxLogged.
 type DecisionLog struct {
 	Decision
+	// Asked is what the request said of its placements beside their names.
+	Asked   []Ask           `json:"asked,omitempty"`
+	Context json.RawMessage `json:"context,omitempty"`
+	// Inputs are what the placements read of the person: lists of ids, numbers,
+	// words, by name ("features.last_viewed", "traits.size").
+	Inputs   map[string]any    `json:"inputs,omitempty"`
+	Segments []string          `json:"segments,omitempty"`
+	Versions map[string]uint64 `json:"versions,omitempty"` // config, catalog
 	UserID      string `json:"user_id,omitempty"`
 	AnonymousID string `json:"anonymous_id,omitempty"`
 	At          Millis `json:"at"`

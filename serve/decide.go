@@ -57,6 +57,9 @@ type results struct {
 	why      string   // why a fallback answers, "" when none does
 	asked    subject  // whom the decision is about, as far as it may be said
 	parts    []string // keys of the parts the person was made from, for streams
+	person   *profile.Person
+	segments []string // that the person was in
+	ask      *ask
 }
 
 // decide answers a within its deadline, whatever the engine, the store and
@@ -74,6 +77,7 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	if c.server && d.who.user != "" && identity.CheckID(a.AnonymousID) == nil {
 		d.results.asked.device = a.AnonymousID
 	}
+	d.results.ask = a
 	d.results.answers = make([]*attune.Answer, len(a.Placements))
 	select {
 	case s.slots <- struct{}{}:
@@ -267,6 +271,7 @@ func (d *decision) answer(person *profile.Person) {
 		d.mu.Lock()
 		if !d.taken {
 			d.results.answers[i], d.results.version = answer, person.Version
+			d.results.person, d.results.segments = person, segments
 		}
 		d.mu.Unlock()
 	}

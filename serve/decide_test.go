@@ -10,9 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/journal"
+	"github.com/attune-io/attune/profile"
 	"github.com/attune-io/attune/serve"
 )
 
@@ -179,6 +181,78 @@ func TestSlowEngine(t *testing.T) {
 	close(s.gate)
 }
 
+// stuck are people whose store does not answer.
+type stuck struct {
+	serve.People
+
+	gate    chan struct{} // User waits until it is closed
+	entered chan struct{}
+}
+
+func (s stuck) User(ctx context.Context, id string) (*profile.Person, error) {
+	s.entered <- struct{}{}
+	<-s.gate
+	return s.People.User(ctx, id)
+}
+
+func (stuck) Warm(string, string) *profile.Person { return nil }
+
+func TestStuckStore(t *testing.T) {
+	s := stuck{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+	w := newWorld(t, func(o *serve.Options) {
+		s.People = o.People
+		o.People = s
+		o.Limits.Concurrency = 1
+	})
+	w.shop()
+	w.send(w.track("u1", "", "Product Viewed", "spade"))
+	w.engine.Refresh(w.clock())
+	const ask = `{"user_id":"u1","deadline_ms":1000,"placements":[{"id":"for-you","limit":1}]}`
+	d, _ := w.decide(strings.Replace(ask, "1000", "5", 1), server)
+	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(a.Items) == 0 {
+		t.Errorf("late: %v by %q, want items by popular", ids(a), a.Fallback)
+	}
+	<-s.entered
+	d, _ = w.decide(ask, server) // the one left behind has the only slot
+	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(s.entered) != 0 {
+		t.Errorf("full: fallback %q, entered %d, want popular without the store", a.Fallback, len(s.entered))
+	}
+	close(s.gate)
+	for range 1000 { // until it has given the slot back
+		if d, _ = w.decide(ask, server); d.ProfileVersion > 0 {
+			break
+		}
+	}
+	for range 3 { // and nobody keeps it
+		d, _ = w.decide(ask, server)
+		if a := d.Placements["for-you"]; d.ProfileVersion == 0 || a.Fallback != "" {
+			t.Errorf("afterwards: version %d, %v by %q, want a personal answer", d.ProfileVersion, ids(a), a.Fallback)
+		}
+	}
+}
+
+func TestAddressIsReadAsURLsAre(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	want := func(query string, code int, items ...string) {
+		t.Helper()
+		got, body, _ := w.call("GET", "/v1/recommend/search?"+query, "", server)
+		var d attune.Decision
+		if got == 200 {
+			check(t, json.Unmarshal(body, &d))
+		}
+		if got != code || code == 200 && !slices.Equal(ids(d.Placements["search"]), items) {
+			t.Errorf("%s: %d %s, want %d with %v", query, got, body, code, items)
+		}
+	}
+	want("items=pot,,pan&items=rake&limit=3", 200, "pot", "pan", "rake")
+	want("%69tems=p%6ft%2Cpan&&limit=1&limit=7", 200, "pot")
+	want("items=pot&items=%zz&items=a;b&=x", 200, "pot")
+	want("items=pot&limit=%31", 200, "pot")
+	want("items=pot&limit=x", 400)
+	want("items=pot&deadline_ms=1e3", 400)
+}
+
 func TestPanicIsAFallback(t *testing.T) {
 	for _, patient := range []bool{false, true} {
 		t.Run(fmt.Sprintf("slow %v", patient), func(t *testing.T) { panicIsAFallback(t, patient) })
@@ -239,7 +313,8 @@ func TestRefusedEventsAreSaid(t *testing.T) {
 func TestDecisionIsJournaled(t *testing.T) {
 	w := newWorld(t, nil)
 	w.shop()
-	d, _ := w.decide(`{"user_id":"u1","placements":[{"id":"popular"}]}`, server)
+	w.send(w.track("u1", "", "Product Viewed", "pan"), w.track("u1", "", "Product Viewed", "pot"))
+	d, _ := w.decide(`{"user_id":"u1","context":{"page":{"path":"/<x>"}},"placements":[{"id":"popular"},{"id":"similar","item":"pan"},{"id":"for-you"}]}`, server)
 	var code int
 	var body []byte
 	for range 200 { // the record is written behind the answer's back
@@ -249,9 +324,23 @@ func TestDecisionIsJournaled(t *testing.T) {
 		}
 		_ = token
 	}
-	log := new(attune.DecisionLog)
+	log := new(struct {
+		attune.DecisionLog
+
+		At string `json:"at"`
+	})
 	check(t, json.Unmarshal(body, log))
-	if code != 200 || log.ID != d.ID || log.UserID != "u1" || log.At == 0 || len(log.Placements["popular"].Items) != len(d.Placements["popular"].Items) {
+	viewed, _ := json.Marshal(log.Inputs["features.last_viewed"])
+	if at, err := time.Parse(time.RFC3339, log.At); err != nil || at.Year() != 2026 {
+		t.Errorf("at %q: %v, want an instant of 2026", log.At, err)
+	}
+	if string(viewed) != `["pot","pan"]` || string(log.Context) != `{"page":{"path":"/<x>"}}` || log.Versions["config"] != 1 || log.Versions["catalog"] == 0 {
+		t.Errorf("%s, want what u1 viewed, the context and the versions", body)
+	}
+	if len(log.Asked) != 1 || log.Asked[0].Item != "pan" {
+		t.Errorf("asked %+v, want the page's item alone", log.Asked)
+	}
+	if code != 200 || log.ID != d.ID || log.UserID != "u1" || len(log.Placements["popular"].Items) != len(d.Placements["popular"].Items) {
 		t.Errorf("%d %s, want decision %s of u1", code, body, d.ID)
 	}
 	if code, _, _ := w.call("GET", "/v1/decisions/nope", "", server); code != 400 {

@@ -196,7 +196,14 @@ func (s *Server) serveDecision(w http.ResponseWriter, r *http.Request, _ *caller
 	if err != nil {
 		return fmt.Errorf("decision %s: %w", id, err)
 	}
-	return s.writeJSON(w, d)
+	return s.writeJSON(w, decisionView{DecisionLog: d, At: d.At.String()})
+}
+
+// decisionView is a logged decision as the API says it.
+type decisionView struct {
+	*attune.DecisionLog
+
+	At string `json:"at"`
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, v any) error {

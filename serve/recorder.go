@@ -10,6 +10,7 @@ import (
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/identity"
+	"github.com/attune-io/attune/profile"
 )
 
 // Recorder journals decisions behind the answers' back. Its queue is bounded:
@@ -18,8 +19,15 @@ import (
 type Recorder struct {
 	journal Appender
 	log     *slog.Logger
-	queue   chan attune.DecisionLog // never closed
+	queue   chan entry // never closed
 	dropped atomic.Uint64
+}
+
+// entry is a decision on its way into the journal. Whatever costs time to say
+// of it is made out here, away from the answer.
+type entry struct {
+	log    attune.DecisionLog
+	person *profile.Person
 }
 
 // NewRecorder returns a Recorder with room for pending decisions; 0 is 8,192.
@@ -30,13 +38,13 @@ func NewRecorder(to Appender, pending int, log *slog.Logger) *Recorder {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Recorder{journal: to, log: log, queue: make(chan attune.DecisionLog, pending)}
+	return &Recorder{journal: to, log: log, queue: make(chan entry, pending)}
 }
 
 // Logged implements DecisionLogger.
-func (rec *Recorder) Logged(d attune.DecisionLog) bool {
+func (rec *Recorder) Logged(d *attune.DecisionLog, of *profile.Person) bool {
 	select {
-	case rec.queue <- d:
+	case rec.queue <- entry{*d, of}:
 		return true
 	default:
 		rec.dropped.Add(1)
@@ -106,7 +114,9 @@ func (rec *Recorder) flush(ctx context.Context, batch []attune.Record) {
 
 // add appends the record of d to batch, in the memory of the payload that
 // stood at its place before: the journal copies payloads.
-func add(batch []attune.Record, d *attune.DecisionLog) []attune.Record {
+func add(batch []attune.Record, e *entry) []attune.Record {
+	d := &e.log
+	e.explain()
 	n := len(batch)
 	if cap(batch) == n {
 		batch = append(batch, attune.Record{})
@@ -143,6 +153,7 @@ func AppendLog(b []byte, d *attune.DecisionLog) []byte {
 		b = append(b, `,"anonymous_id":`...)
 		b = appendString(b, d.AnonymousID)
 	}
+	b = appendMade(b, d)
 	b = append(b, `,"at":`...)
 	b = strconv.AppendInt(b, int64(d.At), 10)
 	b = append(b, `,"micros":`...)

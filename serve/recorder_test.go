@@ -25,7 +25,7 @@ func TestRecorderIsBounded(t *testing.T) {
 	to := &full{}
 	rec := serve.NewRecorder(to, 2, nil)
 	for i, want := range []bool{true, true, false} {
-		if got := rec.Logged(attune.DecisionLog{}); got != want {
+		if got := rec.Logged(&attune.DecisionLog{}, nil); got != want {
 			t.Errorf("decision %d: taken %v, want %v", i, got, want)
 		}
 	}

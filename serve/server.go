@@ -126,9 +126,9 @@ type Appender interface {
 
 // DecisionLogger keeps what was answered; a Recorder does.
 type DecisionLogger interface {
-	// Logged takes d, or returns false when its queue is full. It must not
-	// block.
-	Logged(d attune.DecisionLog) bool
+	// Logged takes d, which was made for a person (nil: nobody), or returns
+	// false when its queue is full. It must not block.
+	Logged(d *attune.DecisionLog, of *profile.Person) bool
 }
 
 // Decisions finds what was answered; *pipeline.Pipeline does.
