@@ -2,6 +2,7 @@ package recommend
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/attune-io/attune"
 )
@@ -46,14 +47,14 @@ func (t *trace) tastes(s *scratch, index int) {
 
 func (t *trace) skipped(g *generator, why string) {
 	if t != nil {
-		t.generators = append(t.generators, attune.GeneratorTrace{Name: g.name, Weight: float64(g.weight), Skipped: why})
+		t.generators = append(t.generators, attune.GeneratorTrace{Name: g.name, Weight: plain(g.weight), Skipped: why})
 	}
 }
 
 func (t *trace) generator(s *scratch, g *generator, skipped string, micros int64) {
 	if t != nil {
 		t.generators = append(t.generators, attune.GeneratorTrace{
-			Name: g.name, Weight: float64(g.weight), Candidates: len(s.one), Micros: micros, Skipped: skipped,
+			Name: g.name, Weight: plain(g.weight), Candidates: len(s.one), Micros: micros, Skipped: skipped,
 		})
 	}
 }
@@ -95,6 +96,12 @@ func (t *trace) boosted(at int, factor float32) {
 	}
 }
 
+// plain is f with six significant digits: the rest is the noise of 32 bits.
+func plain(f float32) float64 {
+	v, _ := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', 6, 64), 64)
+	return v
+}
+
 // snapshot lists the scored candidates, before the best are taken.
 func (t *trace) snapshot(s *scratch) {
 	if t == nil {
@@ -116,9 +123,12 @@ func (t *trace) snapshot(s *scratch) {
 		for _, p := range t.parts[i] {
 			from[s.plan.gens[p.gen].name] += float64(p.part)
 		}
-		one := attune.CandidateTrace{ID: s.view.ID(c.item), Score: float64(c.score), From: from, Reason: s.reason(c)}
+		for name, sum := range from {
+			from[name] = plain(float32(sum))
+		}
+		one := attune.CandidateTrace{ID: s.view.ID(c.item), Score: plain(c.score), From: from, Reason: s.reason(c)}
 		if b := t.boosts[i]; b != 1 {
-			one.Boost = float64(b)
+			one.Boost = plain(b)
 		}
 		t.candidates = append(t.candidates, one)
 	}
