@@ -120,8 +120,14 @@ func askOf(placement, query string) (*ask, error) {
 		name  string
 		value *string
 	}{
-		{"item", &one.Item}, {"query", &one.Query}, {"user_id", &a.UserID}, {"anonymous_id", &a.AnonymousID},
-		{"after", &a.After}, {"limit", &limit}, {"deadline_ms", &deadline}, {"explain", &explain},
+		{"item", &one.Item},
+		{"query", &one.Query},
+		{"user_id", &a.UserID},
+		{"anonymous_id", &a.AnonymousID},
+		{"after", &a.After},
+		{"limit", &limit},
+		{"deadline_ms", &deadline},
+		{"explain", &explain},
 	}
 	for query != "" {
 		var pair string

@@ -313,7 +313,8 @@ func TestRefusedEventsAreSaid(t *testing.T) {
 func TestDecisionIsJournaled(t *testing.T) {
 	w := newWorld(t, nil)
 	w.shop()
-	w.send(w.track("u1", "", "Product Viewed", "pan"), w.track("u1", "", "Product Viewed", "pot"))
+	w.send(w.track("u1", "", "Product Viewed", "pan"))
+	w.send(w.track("u1", "", "Product Viewed", "pot"))
 	d, _ := w.decide(`{"user_id":"u1","context":{"page":{"path":"/<x>"}},"placements":[{"id":"popular"},{"id":"similar","item":"pan"},{"id":"for-you"}]}`, server)
 	var code int
 	var body []byte
