@@ -40,7 +40,7 @@ func (t *trace) tastes(s *scratch, index int) {
 	}
 	read := map[string]float64{}
 	for _, w := range s.weights[:min(len(s.weights), maxTastes)] {
-		read[w.Key] = w.Weight
+		read[w.Key] = plain(float32(w.Weight))
 	}
 	t.inputs["features."+s.engine.world.Features.Definitions()[index].Name] = read
 }

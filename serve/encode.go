@@ -101,7 +101,7 @@ func appendRanked(b []byte, r *attune.Ranked, slim bool) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID)
 	b = append(b, `,"score":`...)
-	b = appendFloat(b, r.Score, 32)
+	b = appendFloat(b, r.Score, scoreDigits)
 	if r.Reason != "" {
 		b = append(b, `,"reason":`...)
 		b = appendString(b, r.Reason)
@@ -111,20 +111,23 @@ func appendRanked(b []byte, r *attune.Ranked, slim bool) []byte {
 		b = append(b, r.Attributes...)
 	}
 	b = append(b, `,"propensity":`...)
-	b = appendFloat(b, r.Propensity, 64)
+	b = appendFloat(b, r.Propensity, -1)
 	return append(b, '}')
 }
 
-// appendFloat appends f with the digits a float of bits needs; what JSON
-// cannot say is 0.
-func appendFloat(b []byte, f float64, bits int) []byte {
+// scoreDigits are those of a score that mean something.
+const scoreDigits = 6
+
+// appendFloat appends f with so many significant digits, -1 for all it needs;
+// what JSON cannot say is 0.
+func appendFloat(b []byte, f float64, digits int) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, '0')
 	}
 	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
 		return strconv.AppendInt(b, int64(f), 10)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, bits)
+	return strconv.AppendFloat(b, f, 'g', digits, 64)
 }
 
 // appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD; the

@@ -67,7 +67,7 @@ func same(t *rapid.T, got []byte, of any) {
 	}
 }
 
-// normal decodes scores as 32-bit numbers, since that is what they are.
+// normal decodes numbers to six digits, which is what scores have.
 func normal(t *rapid.T, b []byte) string {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -104,7 +104,7 @@ func rounded(v any) any {
 		if err != nil {
 			return string(v)
 		}
-		return strconv.FormatFloat(float64(float32(f)), 'g', -1, 32)
+		return strconv.FormatFloat(f, 'g', 6, 64)
 	}
 	return v
 }

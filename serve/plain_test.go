@@ -134,3 +134,24 @@ func TestOneTypeAnIdea(t *testing.T) {
 		t.Errorf("the device was last seen at %q, want %q", seen, want)
 	}
 }
+
+// TestNumbersHaveNoNoise: 0.6 is not 0.6000000238418579, nor 2e-4 0.00020000001.
+func TestNumbersHaveNoNoise(t *testing.T) {
+	w := newWorld(t, nil)
+	w.shop()
+	w.send(w.track("u1", "", "Product Viewed", "pan"))
+	_, body, _ := w.call("POST", "/v1/decide", `{"user_id":"u1","explain":true,"placements":[{"id":"for-you"},{"id":"popular"}]}`, server)
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err != nil {
+			break
+		}
+		if n, ok := token.(json.Number); ok && strings.Contains(string(n), ".") {
+			if digits := strings.Trim(strings.Replace(string(n), ".", "", 1), "-0"); len(strings.Split(digits, "e")[0]) > 6 {
+				t.Errorf("%s has more than six digits", n)
+			}
+		}
+	}
+}
