@@ -20,13 +20,18 @@ type Query struct {
 	// Owner is the key of the live session: it is not its own neighbour. 0 is
 	// none.
 	Owner uint64
+	// Shared leaves out items that only one owner's sessions vote for. Without
+	// it whoever puts an item of her own into somebody's session (an event is
+	// easily sent with a known anonymousId) could ask for what goes with that
+	// item, and be told what the other looked at.
+	Shared bool
 	// KeepCurrent leaves Items[0] among the answers.
 	KeepCurrent bool
 	// Skip, when not nil, drops an item before the best N are taken.
 	Skip func(item int32) bool
 }
 
-// Scratch is the memory of one query at a time: 8 bytes for every item number
+// Scratch is the memory of one query at a time: 16 bytes for every item number
 // and 12 for each of M. The zero value is ready; keep it for the next query.
 type Scratch struct {
 	cells   []cell // by item
@@ -38,10 +43,13 @@ type Scratch struct {
 	votes   []int32 // the items of all voters
 }
 
-// cell is the score of an item, when epoch is the query's.
+// cell is the score of an item, when epoch is the query's. owner is the first
+// one that voted, others is not 0 when another one did too.
 type cell struct {
-	epoch uint32
-	score float32
+	epoch  uint32
+	score  float32
+	owner  uint32
+	others uint32
 }
 
 // near is a neighbour: similarity is the sum of (len - pos) over the shared
@@ -56,6 +64,7 @@ type near struct {
 type voter struct {
 	items  []int32
 	weight float32
+	owner  uint32 // the low half of its key: two owners in 4 billion share one
 }
 
 // Query appends the N best items to dst, best first, equal scores by number.
@@ -84,7 +93,7 @@ func (s *Sessions) Query(q *Query, scratch *Scratch, dst []Scored) []Scored {
 	out := newBest(dst, n)
 	all := s.log(s.indexed)
 	for _, y := range scratch.touched {
-		if y == window[0] && !q.KeepCurrent || q.Skip != nil && q.Skip(y) {
+		if y == window[0] && !q.KeepCurrent || q.Shared && scratch.cells[y].others == 0 || q.Skip != nil && q.Skip(y) {
 			continue
 		}
 		idf := all - s.log(int(s.seen(y).support))
@@ -190,7 +199,7 @@ func (s *Sessions) vote(l, k int, scratch *Scratch) {
 			ties--
 		}
 		weight := max(0, 1-0.1*float32(x.pos+1)) * float32(x.similarity)
-		voters = append(voters, voter{s.slots[x.slot].items, weight})
+		voters = append(voters, voter{s.slots[x.slot].items, weight, uint32(s.slots[x.slot].owner)}) //nolint:gosec // cut on purpose
 	}
 	// Sessions are all over the memory: reading them in loops of their own,
 	// without a branch on what was read, lets the misses overlap.
@@ -202,7 +211,7 @@ func (s *Sessions) vote(l, k int, scratch *Scratch) {
 	for i := range voters {
 		end := at + len(voters[i].items)
 		for _, y := range votes[at:end] {
-			scratch.add(y, voters[i].weight)
+			scratch.add(y, voters[i].weight, voters[i].owner)
 		}
 		at = end
 	}
@@ -230,13 +239,14 @@ func (c *Scratch) begin(items, l int) {
 	clear(c.counts)
 }
 
-func (c *Scratch) add(item int32, weight float32) {
+func (c *Scratch) add(item int32, weight float32, owner uint32) {
 	e := &c.cells[item]
 	if e.epoch != c.epoch {
-		*e = cell{epoch: c.epoch}
+		*e = cell{epoch: c.epoch, owner: owner}
 		c.touched = append(c.touched, item)
 	}
 	e.score += weight
+	e.others |= e.owner ^ owner
 }
 
 // log is the natural logarithm of a count, 0 of counts below 1.

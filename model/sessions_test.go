@@ -509,3 +509,27 @@ func BenchmarkSessionsClick(b *testing.B) {
 
 // nanos is the clock of benchmarks.
 func nanos() int64 { return time.Now().UnixNano() } //nolint:forbidigo // a benchmark measures
+
+// TestSharedTellsNobodysSession: an item that one owner alone looked at is not
+// told to whoever put a bait into her session; what two looked at is.
+func TestSharedTellsNobodysSession(t *testing.T) {
+	const secret, common, bait = 1, 2, 3
+	s := NewSessions(SessionsOptions{})
+	for i, click := range []struct {
+		owner uint64
+		item  int32
+	}{{10, secret}, {10, common}, {10, bait}, {11, common}, {11, bait}} {
+		s.Click(click.owner, click.item, attune.Millis(1000*i))
+	}
+	for shared, want := range map[bool][]int32{true: {common}, false: {common, secret}} {
+		var got []int32
+		for _, x := range s.Query(&Query{Items: []int32{bait}, Shared: shared}, &Scratch{}, nil) {
+			got = append(got, x.Item)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("shared %v: got %v, want %v", shared, got, want)
+		}
+	}
+}

@@ -95,10 +95,9 @@ func basic(key string) []string {
 }
 
 // personal returns the body of x without what comes from the crowd's models and
-// not from u1's profile: candidates that only popularity names, and items that
-// co-occurrence names for one of the attacker's own baits. (A bait that is
-// written into u1's own session does co-occur with what is in it; no profile is
-// read for that, and no proof of the reader's would change it.)
+// not from u1's profile: candidates that only popularity names. What goes with
+// one of the attacker's own baits, written into u1's own session, is not the
+// crowd's: it must not be told.
 func (x *exchange) personal() string {
 	var d struct {
 		Placements map[string]attune.Answer `json:"placements"`
@@ -106,14 +105,12 @@ func (x *exchange) personal() string {
 	if json.Unmarshal([]byte(x.body), &d) != nil || len(d.Placements) == 0 {
 		return x.body
 	}
-	bait := func(reason string) bool { return strings.HasPrefix(reason, "because you viewed bait-") }
 	for name, a := range d.Placements {
-		a.Items = slices.DeleteFunc(a.Items, func(r attune.Ranked) bool { return bait(r.Reason) })
 		if a.Explain != nil {
 			a.Explain.Candidates = slices.DeleteFunc(a.Explain.Candidates, func(c attune.CandidateTrace) bool {
 				for generator := range c.From {
 					if generator != "popular" && generator != "trending" {
-						return bait(c.Reason)
+						return false
 					}
 				}
 				return true
