@@ -228,7 +228,7 @@ func trials() map[string][]trial {
 			{write, "", `{"items":[]}`, 400},
 			{write, "", huge, 413},
 		},
-		"GET /v1/recommend/{placement}": {{secret, "/v1/recommend/for-you?user_id=u1&explain=true", "", 200}, {write, "/v1/recommend/nonsense", "", 400}},
+		"GET /v1/recommend/{placement}": {{secret, "/v1/recommend/for-you?user_id=u1&explain=true", "", 200}, {write, "/v1/recommend/for-you?limt=1", "", 400}, {write, "/v1/recommend/nonsense", "", 404}},
 		"GET /v1/stream":                {{secret, "/v1/stream?placement=for-you&placement=popular&user_id=u1", "", 200}, {write, "/v1/stream?placement=nonsense", "", 400}},
 		"GET /v1/decisions/{id}":        {{secret, "/v1/decisions/x", "", 400}, {secret, "/v1/decisions/AAAAAAAAAAAAAAAAAAAAAA", "", 404}},
 		"GET /v1/items":                 {{write, "/v1/items?limit=1", "", 200}, {write, "/v1/items?q=pan", "", 200}, {write, "/v1/items?limit=many", "", 400}},
