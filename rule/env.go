@@ -264,11 +264,18 @@ func warm() {
 // issues turns what cel-go found into faults.
 func (e *Env) issues(p Place, expr string, issues *cel.Issues) error {
 	var list faults
+	broken := false
 	for _, x := range issues.Errors() {
-		f := Fault{Line: max(x.Location.Line(), 1), Column: max(x.Location.Column()+1, 1), What: x.Message}
+		if strings.HasPrefix(x.Message, syntaxError) {
+			if broken {
+				continue // what comes behind one is a guess
+			}
+			broken = true
+		}
+		f := Fault{Line: max(x.Location.Line(), 1), Column: max(x.Location.Column()+1, 1), What: inWords(x.Message)}
 		if name, ok := undeclared(x.Message); ok {
 			f.What, f.Suggestion = e.unknown(p, name)
-		} else if s := slip(expr); strings.HasPrefix(x.Message, "Syntax error") && s != "" {
+		} else if s := slip(expr); strings.HasPrefix(x.Message, syntaxError) && s != "" {
 			f.Suggestion = s
 		}
 		list = append(list, &f)
