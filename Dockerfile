@@ -13,7 +13,7 @@ COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 ENV HOME=/data
 VOLUME /data
-EXPOSE 8080 9090
+EXPOSE 8080 8081
 # There is no shell and no curl for a HEALTHCHECK: point the orchestrator at
 # /healthz (alive) and /readyz (caught up) on port 8080.
 #

@@ -38,7 +38,7 @@ func (c *Config) Compile() (*Compiled, error) {
 	}
 	env, err := rule.New(names)
 	if err != nil {
-		return nil, Faults{{What: err.Error()}}
+		return nil, Faults{{What: message(err)}}
 	}
 	k := compiling{c: c, env: env, features: names.Features}
 	out := &Compiled{Rules: env}
@@ -212,7 +212,7 @@ func (k *compiling) expression(path string, err error) {
 		case known && at.textLine > 0:
 			f.Line, f.Column = at.textLine+x.Line-1, 0
 			if at.textColumn > 0 {
-				f.Column = at.textColumn + x.Column - 1
+				f.Column, f.inside = at.textColumn+x.Column-1, true
 			}
 		case x.Line > 1:
 			f.What += fmt.Sprintf(" (line %d of the expression)", x.Line)
@@ -244,6 +244,8 @@ func each(err error) []error {
 }
 
 // message is err without the sentinel at its end: a fault is invalid anyway.
-func message(err error) string {
-	return strings.TrimSuffix(err.Error(), ": "+attune.ErrInvalid.Error())
-}
+func message(err error) string { return attune.Message(err) }
+
+// Refuse returns, as Faults, that the value at path cannot be taken, with its
+// place in the file.
+func (c *Config) Refuse(path, why string) error { return Faults{c.fault(path, "%s", why)} }

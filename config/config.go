@@ -182,7 +182,7 @@ const (
 func Default() Config {
 	return Config{
 		Listen:      "127.0.0.1:8080",
-		AdminListen: "127.0.0.1:9090",
+		AdminListen: "127.0.0.1:8081",
 		DataDir:     "attune-data",
 		Partitions:  4,
 		Identity:    Identity{Links: LinksClaimed},

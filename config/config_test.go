@@ -308,3 +308,28 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestDuplicateSegmentIsCheckedWhole: a name that is there twice does not hide
+// what is wrong with the condition beside it, nor the place in it.
+func TestDuplicateSegmentIsCheckedWhole(t *testing.T) {
+	_, err := Load([]byte("dev: true\nsegments:\n  - name: a\n    when: traits.x == 1\n  - name: a\n    when: features.vews_1h > 3\n  - name: a\n    when: traits.x >\n"), nil, nil)
+	want := `line 5: segments[1].name: segment "a" is there twice, also as segments[0]
+line 6:19: segments[1].when: unknown feature "vews_1h"; did you mean "views_1h"?
+line 7: segments[2].name: segment "a" is there twice, also as segments[0]
+line 8:21: segments[2].when: the expression ends too early`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+// TestRefuse: a value that cannot be taken is named with its line.
+func TestRefuse(t *testing.T) {
+	c, err := Load([]byte("dev: true\npartitions: 8\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Refuse("partitions", "cannot change on this data directory; start with an empty one")
+	if got, want := err.Error(), "line 2: partitions: cannot change on this data directory; start with an empty one"; got != want || !errors.Is(err, attune.ErrInvalid) {
+		t.Errorf("got %s, want %s as attune.ErrInvalid", got, want)
+	}
+}

@@ -16,12 +16,17 @@ type Fault struct {
 	Path       string `json:"path,omitempty"`   // as placements.home.boosts[0].when
 	What       string `json:"message"`
 	Suggestion string `json:"suggestion,omitempty"` // what was probably meant
+
+	inside bool // Column is a place inside of the value, so it is said
 }
 
 // String returns the fault as one line.
 func (f Fault) String() string {
 	var b strings.Builder
-	if f.Line > 0 {
+	switch {
+	case f.Line > 0 && f.Column > 0 && f.inside:
+		fmt.Fprintf(&b, "line %d:%d: ", f.Line, f.Column)
+	case f.Line > 0:
 		fmt.Fprintf(&b, "line %d: ", f.Line)
 	}
 	if f.Path != "" {
@@ -72,7 +77,7 @@ func Join(errs ...error) error {
 		case Faults:
 			all = append(all, err...)
 		default:
-			all = append(all, Fault{What: err.Error()})
+			all = append(all, Fault{What: attune.Message(err)})
 		}
 	}
 	return all.err()

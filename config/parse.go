@@ -174,7 +174,7 @@ func (c *Config) Resolve(lookup func(string) (string, bool)) error {
 	each := func(path string, s *string) {
 		out, err := expand(*s, lookup)
 		if err != nil {
-			faults = append(faults, c.fault(path, "%v", err))
+			faults = append(faults, c.fault(path, "%s", message(err)))
 			return
 		}
 		*s = out

@@ -103,7 +103,7 @@ func free(ctx context.Context, address string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("%w; another process may use it: give another address, as --listen 127.0.0.1:8081", err)
+		return fmt.Errorf("%w; another process may use it: give another address, as --listen 127.0.0.1:8090", err)
 	}
 	return l.Close()
 }
