@@ -103,11 +103,11 @@ type DecisionLog struct {
 	Context json.RawMessage `json:"context,omitempty"`
 	// Inputs are what the placements read of the person: lists of ids, numbers,
 	// words, by name ("features.last_viewed", "traits.size").
-	Inputs   map[string]any    `json:"inputs,omitempty"`
-	Segments []string          `json:"segments,omitempty"`
-	Versions map[string]uint64 `json:"versions,omitempty"` // config, catalog
-	UserID      string `json:"user_id,omitempty"`
-	AnonymousID string `json:"anonymous_id,omitempty"`
-	At          Millis `json:"at"`
-	Micros      int64  `json:"micros"`
+	Inputs      map[string]any    `json:"inputs,omitempty"`
+	Segments    []string          `json:"segments,omitempty"`
+	Versions    map[string]uint64 `json:"versions,omitempty"` // config, catalog
+	UserID      string            `json:"user_id,omitempty"`
+	AnonymousID string            `json:"anonymous_id,omitempty"`
+	At          Millis            `json:"at"`
+	Micros      int64             `json:"micros"`
 }
