@@ -508,7 +508,7 @@ func BenchmarkSessionsClick(b *testing.B) {
 }
 
 // nanos is the clock of benchmarks.
-func nanos() int64 { return time.Now().UnixNano() } //nolint:forbidigo // a benchmark measures
+func nanos() int64 { return time.Now().UnixNano() }
 
 // TestSharedTellsNobodysSession: an item that one owner alone looked at is not
 // told to whoever put a bait into her session; what two looked at is.

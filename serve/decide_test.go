@@ -260,6 +260,7 @@ func TestPanicIsAFallback(t *testing.T) {
 }
 
 func panicIsAFallback(t *testing.T, patient bool) {
+	t.Helper()
 	var mu sync.Mutex
 	var logged strings.Builder
 	w := newWorld(t, func(o *serve.Options) {

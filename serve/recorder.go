@@ -143,7 +143,7 @@ const maxSpare = 16 << 10
 // AppendLog appends d as JSON, without the attributes of items: the catalog
 // has them.
 func AppendLog(b []byte, d *attune.DecisionLog) []byte {
-	b = appendDecision(b, &d.Decision, true)
+	b = appendDecision(b, &d.Decision, bare)
 	b = b[:len(b)-1]
 	if d.UserID != "" {
 		b = append(b, `,"user_id":`...)
