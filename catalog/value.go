@@ -79,7 +79,7 @@ func kindOf(v any) string {
 func price(fields map[string]any) (any, error) {
 	kept, err := value(fields["price"])
 	if err != nil || kept == nil {
-		return nil, nil //nolint:nilnil // nil takes the price away; value says what is wrong with the rest
+		return nil, nil //nolint:nilnil,nilerr // nil takes the price away; value says what is wrong with the rest
 	}
 	if text, ok := kept.(string); ok {
 		f, plain := plainNumber(text)

@@ -43,7 +43,7 @@ func (n *Node) listen(ctx context.Context) error {
 		n.admins = admin.Addr().String()
 		n.log.Info("metrics and profiles", slog.String("address", "http://"+admin.Addr().String()+"/metrics"))
 	}
-	group.Go(func() error { return n.serveOn(ctx, public, handler) })
+	group.Go(func() error { return n.serveOn(ctx, &gate{Listener: public, log: n.log, most: connLimit()}, handler) })
 	n.log.Info("listening", slog.String("address", "http://"+public.Addr().String()), slog.String("data_dir", cfg.DataDir))
 	n.address = public.Addr().String()
 	close(n.listening)
@@ -60,7 +60,7 @@ func (n *Node) routes(ctx context.Context) (http.Handler, error) {
 	n.server.Register(mux)
 	n.mountConsole(ctx, mux)
 	mux.HandleFunc("GET /sdk/attune.js", sdk)
-	mux.HandleFunc("/", n.elsewhere)
+	mux.HandleFunc("/", elsewhere)
 	if n.opt.Mount != nil {
 		if err := n.opt.Mount(n, mux); err != nil {
 			return nil, err
@@ -71,7 +71,7 @@ func (n *Node) routes(ctx context.Context) (http.Handler, error) {
 
 // elsewhere answers addresses that nobody has: in JSON, as every other fault,
 // and with the likely one.
-func (n *Node) elsewhere(w http.ResponseWriter, r *http.Request) {
+func elsewhere(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		http.Redirect(w, r, "/console/", http.StatusFound)
 		return
@@ -103,8 +103,9 @@ func sdk(w http.ResponseWriter, _ *http.Request) {
 func (n *Node) serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	// ReadTimeout is for what no handler reads; paced says how long a body may take.
 	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
+		Handler: paced(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyStart, IdleTimeout: 120 * time.Second,
 		MaxHeaderBytes: 64 << 10,
 		BaseContext:    func(net.Listener) context.Context { return base },
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:forbidigo // this is the main of another process
+		os.Exit(1)
 	}
 }
 
