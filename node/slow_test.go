@@ -1,0 +1,116 @@
+package node
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// askRaw sends raw over a new connection and returns it with the answer.
+func askRaw(t *testing.T, address, raw string) (net.Conn, *http.Response) {
+	t.Helper()
+	c, err := net.Dial("tcp", address) //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := io.WriteString(c, raw); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Body.Close() })
+	return c, r
+}
+
+// TestGateRefusesOneTooMany holds that a connection too many gets a fault in
+// JSON, and that there is room again when one closes.
+func TestGateRefusesOneTooMany(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	g := &gate{Listener: s.Listener, log: slog.New(slog.DiscardHandler), most: 1}
+	s.Listener = g
+	s.Start()
+	defer s.Close()
+	const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	address := s.Listener.Addr().String()
+	first, r := askRaw(t, address, get)
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("the first: got %d, want 200", r.StatusCode)
+	}
+	c, err := net.Dial("tcp", address) //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()                                     //nolint:errcheck // it was only read
+	r, err = http.ReadResponse(bufio.NewReader(c), nil) // it is told before it asks
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fault struct {
+		Error struct{ Code, Message string }
+	}
+	if err := errors.Join(json.NewDecoder(r.Body).Decode(&fault), r.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode != http.StatusServiceUnavailable || fault.Error.Code != "busy" || !r.Close || r.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d %+v, want 503 busy, a close and a Retry-After", r.StatusCode, fault)
+	}
+	_ = first.Close()
+	for g.open.Load() > 0 { // the server sees the close by and by
+		time.Sleep(time.Millisecond)
+	}
+	if _, r := askRaw(t, address, get); r.StatusCode != http.StatusOK {
+		t.Errorf("after a close: got %d, want 200", r.StatusCode)
+	}
+}
+
+// TestSlowBodyIsCut holds that a body whose sender has used up its time ends
+// with a deadline, and its connection with the answer.
+func TestSlowBodyIsCut(t *testing.T) {
+	got := make(chan error, 1) // one send, one receive
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(&body{ReadCloser: r.Body, control: http.NewResponseController(w), left: time.Millisecond})
+		got <- err
+	}))
+	defer s.Close()
+	_, r := askRaw(t, s.Listener.Addr().String(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+	if err := <-got; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a deadline", err)
+	}
+	if !r.Close {
+		t.Error("the connection of a body that was cut is kept")
+	}
+}
+
+// TestPacedKeepsStreams holds that a request which is being answered outlives
+// the server's own deadline, with a body that was read and without one.
+func TestPacedKeepsStreams(t *testing.T) {
+	const deadline = 50 * time.Millisecond
+	s := httptest.NewUnstartedServer(paced(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // it is whole
+		select {
+		case <-r.Context().Done():
+			w.WriteHeader(http.StatusInternalServerError)
+		case <-time.After(4 * deadline):
+		}
+	})))
+	s.Config.ReadTimeout = deadline
+	s.Start()
+	defer s.Close()
+	for _, raw := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"} {
+		if _, r := askRaw(t, s.Listener.Addr().String(), raw); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: the request ended with the deadline", strings.Fields(raw)[0])
+		}
+	}
+}
