@@ -5,6 +5,13 @@ import (
 	"strings"
 )
 
+// Sentinel is an error that a package compares with and that is a constant, so
+// that nobody can change it.
+type Sentinel string
+
+// Error returns the text.
+func (s Sentinel) Error() string { return string(s) }
+
 // Message is the text of err for whoever reads it: without the name of the
 // sentinel above that its kind was marked with ("id is empty: invalid" is "id
 // is empty"), which is for errors.Is. A sentinel by itself keeps its text; nil

@@ -28,3 +28,10 @@ func TestMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestSentinelIsComparable(t *testing.T) {
+	const one = attune.Sentinel("asked to stop")
+	if err := fmt.Errorf("terminated: %w", one); !errors.Is(err, one) || errors.Is(err, attune.Sentinel("other")) {
+		t.Errorf("%v: want it to be the one sentinel, and no other", err)
+	}
+}

@@ -197,7 +197,7 @@ func (c *Collector) visitor(w http.ResponseWriter, r *http.Request) error {
 }
 
 // errHasToken refuses a second token, and a first one that comes too late.
-var errHasToken = errors.New("this anonymous_id has a visitor token already, or is too old to be given one")
+const errHasToken = attune.Sentinel("this anonymous_id has a visitor token already, or is too old to be given one")
 
 // setVisitor gives the caller its token as header and as cookie.
 func (c *Collector) setVisitor(w http.ResponseWriter, r *http.Request, token string) {

@@ -63,7 +63,7 @@ func slimAsks(asks []attune.Ask) []attune.Ask {
 func inputOf(p *profile.Person, name string, at attune.Millis) any {
 	if trait, ok := strings.CutPrefix(name, "traits."); ok {
 		v, _ := p.Trait(trait)
-		return slim(v)
+		return loggable(v)
 	}
 	feature, ok := strings.CutPrefix(name, "features.")
 	if !ok || p.Features() == nil {
@@ -73,12 +73,12 @@ func inputOf(p *profile.Person, name string, at attune.Millis) any {
 	if list := p.List(index, nil, at); len(list) > 0 {
 		return list[:min(len(list), attune.MaxLogged)]
 	}
-	return slim(p.FeatureAt(index, at))
+	return loggable(p.FeatureAt(index, at))
 }
 
-// slim returns v as the log keeps it: short texts, numbers and lists of those.
+// loggable returns v as the log keeps it: short texts, numbers and lists of those.
 // Nil is left out: an empty list, a map.
-func slim(v any) any {
+func loggable(v any) any {
 	switch x := v.(type) {
 	case string:
 		return clip(x)
@@ -89,7 +89,7 @@ func slim(v any) any {
 	case []any:
 		list := make([]any, 0, min(len(x), attune.MaxLogged))
 		for _, one := range x[:min(len(x), attune.MaxLogged)] {
-			if s := slim(one); s != nil {
+			if s := loggable(one); s != nil {
 				list = append(list, s)
 			}
 		}

@@ -24,7 +24,7 @@ const (
 
 // errProofGone ends a stream whose token expired, or whose key was taken back:
 // who opens the next one proves herself again.
-var errProofGone = errors.New("stream: the proof it was opened with is no longer good")
+const errProofGone = attune.Sentinel("stream: the proof it was opened with is no longer good")
 
 // stream is one open GET /v1/stream.
 type stream struct {

@@ -39,6 +39,20 @@ type imported struct {
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"events_per_second"` // read, stored and, in a data directory, folded
 	DryRun    bool    `json:"dry_run,omitempty"`
+	DataDir   string  `json:"data_dir,omitempty"` // that was written
+	URL       string  `json:"url,omitempty"`      // of the server that was sent to
+}
+
+// where says where the events went.
+func (i *imported) where() string {
+	switch {
+	case i.DataDir != "":
+		return " into " + i.DataDir
+	case i.URL != "":
+		return " into " + i.URL
+	default:
+		return ""
+	}
 }
 
 // Run imports.
@@ -51,6 +65,7 @@ func (c *importCommand) Run(a *app) error {
 	in.Progress = bar.progress
 	began := time.Now()
 	var sum file.Summary
+	var dir string
 	switch {
 	case c.DryRun:
 		sum, err = file.Run(a.ctx, in)
@@ -59,17 +74,17 @@ func (c *importCommand) Run(a *app) error {
 			sum, err = file.Run(a.ctx, in)
 		}
 	default:
-		sum, err = c.local(a, in)
+		dir, sum, err = c.local(a, in)
 	}
 	bar.done()
 	if err := errors.Join(err, closeRejects()); err != nil {
 		if sum.Accepted > 0 {
-			return fmt.Errorf("%w\n%d events are stored; the same command goes on, since what is stored counts once", err, sum.Accepted)
+			return fmt.Errorf("%w\n%s stored; the same command goes on, since what is stored counts once", err, counted(sum.Accepted, "event"))
 		}
 		return err
 	}
 	took := time.Since(began).Seconds()
-	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun})
+	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun, DataDir: dir, URL: c.URL})
 }
 
 // prepare reads the mapping and opens the file of rejects.
@@ -110,16 +125,16 @@ const (
 	importGC         = 200 // percent
 )
 
-// local imports into the data directory of a node that is not running.
-func (c *importCommand) local(a *app, in file.Import) (sum file.Summary, err error) {
+// local imports into the data directory, dir, of a node that is not running.
+func (c *importCommand) local(a *app, in file.Import) (dir string, sum file.Summary, err error) {
 	cfg, err := c.config()
 	if err != nil {
-		return sum, err
+		return "", sum, err
 	}
 	log, _ := logger(a, config.Log{Level: "warn", Format: "text"})
 	n, err := openLocal(a, cfg, log)
 	if err != nil {
-		return sum, err
+		return "", sum, err
 	}
 	if os.Getenv("GOGC") == "" {
 		// An import allocates much and keeps little: memory, which is free while
@@ -127,7 +142,8 @@ func (c *importCommand) local(a *app, in file.Import) (sum file.Summary, err err
 		defer debug.SetGCPercent(debug.SetGCPercent(importGC))
 	}
 	in.Sink = n.Sink(c.Source)
-	return sum, n.Work(a.ctx, importing(&sum, in))
+	err = n.Work(a.ctx, importing(&sum, in))
+	return cfg.DataDir, sum, err
 }
 
 // config is the node's own, so that the same features are folded.
@@ -160,8 +176,8 @@ func (c *importCommand) print(a *app, sum imported) error {
 	if c.DryRun {
 		done = "would import"
 	}
-	fmt.Fprintf(a.stdout, "%s %s events and %s items of %d files in %.1f s (%s events/s)\n",
-		done, grouped(sum.Accepted), grouped(sum.Items), sum.Files, sum.Seconds, grouped(int64(sum.PerSecond)))
+	fmt.Fprintf(a.stdout, "%s %s and %s of %s%s in %.1f s (%s events/s)\n", done, counted(sum.Accepted, "event"),
+		counted(sum.Items, "item"), counted(int64(sum.Files), "file"), sum.where(), sum.Seconds, grouped(int64(sum.PerSecond)))
 	if sum.Newest != 0 {
 		fmt.Fprintf(a.stdout, "newest event: %s\n", sum.Newest)
 	}

@@ -126,16 +126,24 @@ func printReasons(out io.Writer, what string, all int64, reasons map[string]int6
 	if all == 0 {
 		return
 	}
-	fmt.Fprintf(out, "%s: %s rows\n", what, grouped(all))
+	fmt.Fprintf(out, "%s: %s\n", what, counted(all, "row"))
 	top := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
 		return cmp.Or(cmp.Compare(reasons[b], reasons[a]), cmp.Compare(a, b))
 	})
 	for _, r := range top[:min(len(top), topReasons)] {
 		fmt.Fprintf(out, "  %10s  %s\n", grouped(reasons[r]), r)
 	}
-	if more := len(top) - topReasons; more > 0 {
-		fmt.Fprintf(out, "  and %d other reasons\n", more)
+	if more := int64(len(top) - topReasons); more > 0 {
+		fmt.Fprintf(out, "  and %s of other kinds\n", counted(more, "reason"))
 	}
+}
+
+// counted returns n with its thing, of which there may be several.
+func counted(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return grouped(n) + " " + thing + "s"
 }
 
 // grouped writes n with commas.

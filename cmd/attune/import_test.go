@@ -52,7 +52,7 @@ func TestImportCommand(t *testing.T) {
 		t.Errorf("dry run: got %+v, %v", sum, err)
 	}
 	out, _ = attuned(t, 0, "import", calls, "--data-dir", dir, "--rejects", rejects, "--shift-time")
-	for _, want := range []string{"imported 2 events", "rejected: 2 rows", "the line is not a JSON object", "a track without an event name"} {
+	for _, want := range []string{"imported 2 events and 0 items of 1 file into " + dir + " in", "rejected: 2 rows", "the line is not a JSON object", "a track without an event name"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -91,7 +91,7 @@ func TestImportRemote(t *testing.T) {
 	}
 	for range 2 {
 		out, _ := attuned(t, 0, "import", calls, items, "--url", address, "--secret", config.DevServerSecret)
-		if !strings.Contains(out, "imported 2 events and 1 items") || !strings.Contains(out, "rejected: 2 rows") {
+		if !strings.Contains(out, "imported 2 events and 1 item of 2 files into "+address) || !strings.Contains(out, "rejected: 2 rows") {
 			t.Errorf("got %s", out)
 		}
 	}

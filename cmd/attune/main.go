@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/attune-io/attune"
 )
 
 // commands is the command line. Each command's Run gets an app.
@@ -61,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if err := parsed.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr}); err != nil {
-		fmt.Fprintln(stderr, "attune:", err)
+		fmt.Fprintln(stderr, "attune:", attune.Message(err))
 		return 1
 	}
 	return 0
@@ -83,4 +84,4 @@ func signals() (context.Context, context.CancelFunc) {
 }
 
 // errStopped is the cause of an end that was asked for.
-var errStopped = errors.New("asked to stop")
+const errStopped = attune.Sentinel("asked to stop")

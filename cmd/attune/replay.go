@@ -17,7 +17,7 @@ type replayCommand struct {
 }
 
 // errDiffers is the end of a replay that found differences.
-var errDiffers = errors.New("the profiles on disk are not what the journal says")
+const errDiffers = attune.Sentinel("the profiles on disk are not what the journal says")
 
 // Run folds the whole journal again and compares with the profiles on disk.
 func (c *replayCommand) Run(a *app) error {
@@ -46,16 +46,19 @@ func (c *replayCommand) Run(a *app) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "folded %s records again: %s of %s parts are equal, byte for byte\n",
-			grouped(int64(rep.Records)), grouped(int64(rep.Equal)), grouped(int64(rep.Parts))) //nolint:gosec // a count
+		fmt.Fprintf(a.stdout, "folded %s again: %s of %s parts are equal, byte for byte\n",
+			counted(int64(rep.Records), "record"), grouped(int64(rep.Equal)), grouped(int64(rep.Parts))) //nolint:gosec // a count
 		if rep.Behind > 0 {
-			fmt.Fprintf(a.stdout, "%s newer records were left out: the profiles on disk do not have them yet, the next start folds them\n", grouped(int64(rep.Behind))) //nolint:gosec // a count
+			fmt.Fprintf(a.stdout, "%s left out, newer than the profiles on disk: the next start folds what is left\n", counted(int64(rep.Behind), "record")) //nolint:gosec // a count
 		}
 		for _, d := range rep.Differences {
 			fmt.Fprintf(a.stdout, "  %s: %s\n", d.Key, d.What)
 		}
 	}
 	if rep.Equal != rep.Parts {
+		if rep.Parts-rep.Equal == 1 {
+			return fmt.Errorf("1 part differs: %w", errDiffers)
+		}
 		return fmt.Errorf("%d parts differ: %w", rep.Parts-rep.Equal, errDiffers)
 	}
 	return nil

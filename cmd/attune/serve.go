@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/attune-io/attune/config"
@@ -142,19 +143,26 @@ func (c *validateCommand) Run(a *app) error {
 
 type versionCommand struct{}
 
-// Run prints the version the build was given, and the revision when it knows it.
+// Run prints the version the build was given, the commit when it knows it, and
+// the Go that made it.
 func (*versionCommand) Run(a *app) error {
-	version, revision := "devel", ""
+	version, revision, changed, compiler := "devel", "", "", runtime.Version()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" && info.Main.Version != "(devel)" {
 			version = info.Main.Version
 		}
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
+			switch {
+			case s.Key == "vcs.revision":
+				revision = "commit " + s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				changed = ", changed since"
 			}
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "attune %s%s\n", version, revision)
+	if revision == "" {
+		revision = "commit not known: built outside of its repository"
+	}
+	_, err := fmt.Fprintf(a.stdout, "attune %s (%s%s; %s)\n", version, revision, changed, compiler)
 	return err
 }
