@@ -138,11 +138,14 @@ func TestPairsCountPastSixteenBits(t *testing.T) {
 	}
 }
 
-// invoices are the baskets of Online Retail, cancellations too, with the
+// slice is the part of Online Retail that the repository holds.
+const slice = "../examples/shop/data/online-retail-slice.csv.gz"
+
+// invoices are the baskets of an Online Retail file, cancellations too, with the
 // numbers of stock codes in order of appearance.
-func invoices(tb testing.TB) (sets [][]int32, number map[string]int32) {
+func invoices(tb testing.TB, path string) (sets [][]int32, number map[string]int32) {
 	tb.Helper()
-	text := strings.Join(lines(tb, "../../shared/data/online-retail/online_retail.csv.gz"), "\n")
+	text := strings.Join(lines(tb, path), "\n")
 	r := csv.NewReader(strings.NewReader(text))
 	r.ReuseRecord = true
 	number = map[string]int32{}
@@ -174,11 +177,21 @@ func invoices(tb testing.TB) (sets [][]int32, number map[string]int32) {
 	}
 }
 
+// TestPairsOnOnlineRetail compares with a direct computation over the slice
+// that the repository holds, always, and over the whole file when it is there.
 func TestPairsOnOnlineRetail(t *testing.T) {
-	if testing.Short() {
-		t.Skip("NOT TESTED in short mode: Online Retail against a direct computation")
-	}
-	sets, number := invoices(t)
+	t.Run("slice", func(t *testing.T) { pairsOnOnlineRetail(t, slice) })
+	t.Run("whole", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("NOT TESTED in short mode: the whole of Online Retail; its slice is")
+		}
+		pairsOnOnlineRetail(t, outside(t, "online-retail/online_retail.csv.gz"))
+	})
+}
+
+func pairsOnOnlineRetail(t *testing.T, path string) {
+	t.Helper()
+	sets, number := invoices(t, path)
 	sets = sets[:min(len(sets), invoicesLimit)]
 	heap := func() uint64 {
 		runtime.GC()
@@ -283,7 +296,7 @@ func TestDamagedRowsDoNotPanic(t *testing.T) {
 }
 
 func BenchmarkPairsAddSet(b *testing.B) {
-	sets, _ := invoices(b)
+	sets, _ := invoices(b, slice)
 	p := NewPairs(PairsOptions{})
 	n := 0
 	b.ReportAllocs()
@@ -294,7 +307,7 @@ func BenchmarkPairsAddSet(b *testing.B) {
 }
 
 func BenchmarkPairsNeighbours(b *testing.B) {
-	sets, number := invoices(b)
+	sets, number := invoices(b, slice)
 	p := NewPairs(PairsOptions{})
 	for _, s := range sets {
 		p.AddSet(s)

@@ -6,9 +6,9 @@ import (
 	"cmp"
 	"compress/gzip"
 	"errors"
-	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +33,7 @@ type click struct {
 func serenade(tb testing.TB, name string) []click {
 	tb.Helper()
 	var out []click
-	for i, line := range lines(tb, "../../shared/data/serenade-toy/"+name) {
+	for i, line := range lines(tb, outside(tb, "serenade-toy/"+name)) {
 		f := strings.Split(line, "\t")
 		if i == 0 || len(f) != 3 {
 			continue
@@ -50,13 +50,34 @@ func serenade(tb testing.TB, name string) []click {
 	return out
 }
 
-// lines reads a gzipped text file that may not be there.
+// outside finds a file that is not in the repository: in the folder that
+// ATTUNE_DATA names, else in shared/data beside the checkout. It skips when the
+// file is not there.
+func outside(tb testing.TB, name string) string {
+	tb.Helper()
+	const places = 6 // from a package up past the checkout
+	var folders []string
+	if dir := os.Getenv("ATTUNE_DATA"); dir != "" {
+		folders = []string{dir}
+	} else {
+		for up := range places {
+			folders = append(folders, strings.Repeat("../", up+1)+"shared/data")
+		}
+	}
+	for _, dir := range folders {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if _, err := os.Stat(file); err == nil {
+			return file
+		}
+	}
+	tb.Skipf("NOT TESTED: %s is not in %s; set ATTUNE_DATA to the folder that holds it", name, folders[min(1, len(folders)-1)])
+	return ""
+}
+
+// lines reads a gzipped text file.
 func lines(tb testing.TB, path string) []string {
 	tb.Helper()
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		tb.Skipf("NOT TESTED: %s is not there; the quality of this model is not checked in this run", path)
-	}
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -265,16 +286,49 @@ func same(t interface{ Fatalf(string, ...any) }, got []Scored, scores map[int32]
 	}
 }
 
-func TestSessionsEqualABatchOnSerenadeToy(t *testing.T) {
-	s := toySessions(t)
+// TestSessionsEqualABatchOnRealLogs compares with the paper's algorithm over
+// the invoices that the repository holds, always, and over the Serenade toy
+// data when it is there.
+func TestSessionsEqualABatchOnRealLogs(t *testing.T) {
+	t.Run("slice", func(t *testing.T) {
+		log, histories := bought(t)
+		sessionsEqualABatch(t, log, histories[:300])
+	})
+	t.Run("serenade", func(t *testing.T) {
+		histories, _ := toyQueries(t)
+		sessionsEqualABatch(t, serenade(t, "train.txt.gz"), histories[:300])
+	})
+}
+
+func sessionsEqualABatch(t *testing.T, log []click, histories [][]int32) {
+	t.Helper()
 	o := SessionsOptions{MaxSessions: 1 << 30, MaxItems: 64, Postings: 500, Gap: 1 << 60}
-	b := newBatch(serenade(t, "train.txt.gz"), o)
-	histories, _ := toyQueries(t)
+	s := NewSessions(o)
+	for _, c := range log {
+		s.Click(c.owner, c.item, c.at)
+	}
+	b := newBatch(log, o)
 	var scratch Scratch
-	for _, h := range histories[:300] {
+	for _, h := range histories {
 		got := s.Query(&Query{Items: h, L: 4, M: 300, K: 50, N: 20}, &scratch, nil)
 		same(t, got, b.query(h, 4, 300, 50), 20)
 	}
+}
+
+// bought is the slice of Online Retail as a click log, a session an invoice
+// and a second a line, and what the last invoices hold, newest first.
+func bought(tb testing.TB) (log []click, histories [][]int32) {
+	tb.Helper()
+	sets, _ := invoices(tb, slice)
+	for owner, set := range sets {
+		for _, item := range set {
+			log = append(log, click{uint64(owner), item, attune.Millis(1_300_000_000_000 + 1000*len(log))})
+		}
+	}
+	for _, set := range slices.Backward(sets) {
+		histories = append(histories, set[:min(len(set), 6)])
+	}
+	return log, histories
 }
 
 // drawLog is a click log in order of time: few people, few items, some pauses.
