@@ -10,7 +10,6 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/config"
 )
 
@@ -92,7 +91,7 @@ func (n *Node) Reload(next config.Config) error {
 	for _, c := range changes {
 		switch c.Effect {
 		case config.Migrate:
-			return fmt.Errorf("%s: cannot change on this data directory; start with an empty one: %w", c.Path, attune.ErrInvalid)
+			return next.Refuse(c.Path, "cannot change on this data directory; start with an empty one")
 		case config.Restart, config.Rebuild:
 			later = append(later, c.Path)
 		case config.Live:
