@@ -108,6 +108,12 @@ func (p *Person) Session() uint64 {
 // Known reports whether anything was ever heard of the person.
 func (p *Person) Known() bool { return p.Version > 0 }
 
+// Empty reports whether nothing is kept of the person: she is unknown, or all
+// that came was a bot's, which is journaled but kept out of profiles.
+func (p *Person) Empty() bool {
+	return !p.Known() || p.First() == 0 && p.Consent().Time == 0 && len(p.Identities) <= 1 && len(p.State.Traits) == 0
+}
+
 // Offset returns how far the part with this key had come, and whether it was
 // looked at. A part that does not exist is at 0.
 func (p *Person) Offset(key string) (uint64, bool) {

@@ -155,3 +155,16 @@ func TestNumbersHaveNoNoise(t *testing.T) {
 		}
 	}
 }
+
+// TestABotHasNoProfile: its events are journaled, and nothing is kept of it. Who
+// only said what she consents to has one.
+func TestABotHasNoProfile(t *testing.T) {
+	w := newWorld(t, nil)
+	w.send(json.RawMessage(`{"type":"track","event":"Product Viewed","userId":"crawler","messageId":"b1","properties":{"product_id":"pan"},"context":{"userAgent":"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}}`),
+		json.RawMessage(`{"type":"track","event":"Consented","userId":"shy","messageId":"b2","context":{"consent":{"categoryPreferences":{"Advertising":false,"Personalization":false}}}}`))
+	for path, want := range map[string]int{"/v1/profiles/u:crawler": 404, "/v1/profiles/u:crawler/events": 404, "/v1/profiles/u:shy": 200} {
+		if code, body, _ := w.call("GET", path, "", server); code != want {
+			t.Errorf("%s: %d %s, want %d", path, code, body, want)
+		}
+	}
+}

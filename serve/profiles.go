@@ -59,7 +59,7 @@ func (s *Server) whose(r *http.Request) (*profile.Person, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %q: %w", key, err)
 	}
-	if !p.Known() {
+	if p.Empty() {
 		return nil, deny(attune.ErrNotFound, "nothing was ever heard of "+strconv.Quote(clip(key)))
 	}
 	return p, nil
