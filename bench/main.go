@@ -52,7 +52,7 @@ func start(ctx context.Context) error {
 	flag.StringVar(&b.lua, "lua", "bench/request.lua", "wrk's script")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of a ratio; the median counts")
 	flag.DurationVar(&b.round, "round", 4*time.Second, "length of a round on each side")
-	flag.StringVar(&b.only, "only", "", "comma-separated groups: post,batch,after,decide,person,knn,import,idle,large")
+	flag.StringVar(&b.only, "only", "", "comma-separated groups: post,batch,decide (with idle and after),person,knn,import,slow,large")
 	flag.Parse()
 	if *noopAt != "" {
 		return noop(ctx, *noopAt)
@@ -89,6 +89,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"person", b.person},
 		{"knn", b.neighbours},
 		{"import", b.bulk},
+		{"slow", b.slow},
 		{"large", b.large},
 	} {
 		if b.skip(g.name) {
