@@ -30,7 +30,7 @@ function draw(r, s) {
   const ready = (g) => !g.events.length || (g.all ? g.events.every(count) : g.events.some(count));
   return [
     missing(r, s, count, ready),
-    h("section", { class: "card" }, h("h2", {}, "Placements", h("small", {}, r.since ? `of the events since ${stamp(r.since)}` : "no event came in yet")), placements(r, seen, count, ready)),
+    h("section", { class: "card" }, h("h2", {}, "Placements", h("small", {}, r.since ? `of the newest events: those that were received since ${stamp(r.since)}` : "no event came in yet")), placements(r, seen, count, ready)),
     h("div", { class: "two" },
       h("section", { class: "card" }, h("h2", {}, "Features"), features(r, seen, count)),
       h("div", { class: "stack" }, h("section", { class: "card" }, h("h2", {}, "Catalog"), catalog(r.catalog)),
