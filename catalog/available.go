@@ -202,9 +202,14 @@ func (c *Catalog) Tick(now attune.Millis) {
 // flipHeap is a container/heap, earliest first.
 type flipHeap []flipAt
 
-func (h flipHeap) Len() int           { return len(h) }
+// Len is heap.Interface's.
+func (h flipHeap) Len() int { return len(h) }
+
+// Less puts the earliest first.
 func (h flipHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h flipHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Swap is heap.Interface's.
+func (h flipHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
 // Push is for container/heap.
 func (h *flipHeap) Push(x any) {

@@ -26,6 +26,7 @@ type refusal struct {
 	cause  error  // what it came of, not said; nil when it is the refusal's own
 }
 
+// Error returns the text.
 func (r *refusal) Error() string { return r.text }
 
 // Unwrap returns what the refusal came of.

@@ -300,6 +300,11 @@ func (c *Collector) Register(mux *http.ServeMux) {
 // noMetrics counts nothing.
 type noMetrics struct{}
 
-func (noMetrics) Accepted(string, int)         {}
+// Accepted does nothing.
+func (noMetrics) Accepted(string, int) {}
+
+// Rejected does nothing.
 func (noMetrics) Rejected(string, string, int) {}
-func (noMetrics) Refused(int)                  {}
+
+// Refused does nothing.
+func (noMetrics) Refused(int) {}

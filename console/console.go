@@ -168,7 +168,10 @@ type said struct {
 	kind error
 }
 
+// Error returns the text.
 func (e *said) Error() string { return e.text }
+
+// Unwrap returns the kind.
 func (e *said) Unwrap() error { return e.kind }
 
 func fault(kind error, text string) error { return &said{text, kind} }

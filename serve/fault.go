@@ -18,6 +18,7 @@ type fault struct {
 	path    string
 }
 
+// Error returns the message behind its path.
 func (f *fault) Error() string {
 	if f.path == "" {
 		return f.message
@@ -25,6 +26,7 @@ func (f *fault) Error() string {
 	return f.path + ": " + f.message
 }
 
+// Unwrap returns the kind.
 func (f *fault) Unwrap() error { return f.kind }
 
 func deny(kind error, message string) error { return &fault{kind: kind, message: message} }
