@@ -11,5 +11,5 @@ func connLimit() int64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return mostConns
 	}
-	return int64(min(mostConns, max(fewestConns, uint64(files.Cur)/4*3))) //nolint:gosec,unconvert // at most mostConns; FreeBSD's is signed
+	return int64(min(mostConns, max(fewestConns, uint64(files.Cur)/4*3))) //nolint:unconvert // FreeBSD's is signed
 }

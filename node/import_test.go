@@ -224,9 +224,9 @@ func outside(t *testing.T, name string) string {
 		}
 	}
 	for _, dir := range folders {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if _, err := os.Stat(file); err == nil {
-			return file
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if _, err := os.Stat(path); err == nil {
+			return path
 		}
 	}
 	t.Skipf("NOT TESTED: %s is not in %s; set ATTUNE_DATA to the folder that holds it", name, folders[min(1, len(folders)-1)])

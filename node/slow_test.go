@@ -15,10 +15,20 @@ import (
 	"time"
 )
 
-// askRaw sends raw over a new connection and returns it with the answer.
-func askRaw(t *testing.T, address, raw string) (net.Conn, *http.Response) {
+// reply is what came back: its status, headers and body, and whether the
+// server closes the connection.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	closes bool
+}
+
+// askRaw sends raw over a new connection, which the test ends, and returns
+// the answer to it.
+func askRaw(t *testing.T, address, raw string) (net.Conn, reply) {
 	t.Helper()
-	c, err := net.Dial("tcp", address) //nolint:noctx // loopback
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +40,11 @@ func askRaw(t *testing.T, address, raw string) (net.Conn, *http.Response) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Body.Close() })
-	return c, r
+	text, err := io.ReadAll(r.Body)
+	if err := errors.Join(err, r.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return c, reply{r.StatusCode, r.Header, text, r.Close}
 }
 
 // TestGateRefusesOneTooMany holds that a connection too many gets a fault in
@@ -45,33 +58,25 @@ func TestGateRefusesOneTooMany(t *testing.T) {
 	const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 	address := s.Listener.Addr().String()
 	first, r := askRaw(t, address, get)
-	if r.StatusCode != http.StatusOK {
-		t.Fatalf("the first: got %d, want 200", r.StatusCode)
+	if r.status != http.StatusOK {
+		t.Fatalf("the first: got %d, want 200", r.status)
 	}
-	c, err := net.Dial("tcp", address) //nolint:noctx // loopback
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()                                     //nolint:errcheck // it was only read
-	r, err = http.ReadResponse(bufio.NewReader(c), nil) // it is told before it asks
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, r = askRaw(t, address, "") // it is told before it asks
 	var fault struct {
 		Error struct{ Code, Message string }
 	}
-	if err := errors.Join(json.NewDecoder(r.Body).Decode(&fault), r.Body.Close()); err != nil {
+	if err := json.Unmarshal(r.body, &fault); err != nil {
 		t.Fatal(err)
 	}
-	if r.StatusCode != http.StatusServiceUnavailable || fault.Error.Code != "busy" || !r.Close || r.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d %+v, want 503 busy, a close and a Retry-After", r.StatusCode, fault)
+	if r.status != http.StatusServiceUnavailable || fault.Error.Code != "busy" || !r.closes || r.header.Get("Retry-After") == "" {
+		t.Errorf("got %d %+v, want 503 busy, a close and a Retry-After", r.status, fault)
 	}
 	_ = first.Close()
 	for g.open.Load() > 0 { // the server sees the close by and by
 		time.Sleep(time.Millisecond)
 	}
-	if _, r := askRaw(t, address, get); r.StatusCode != http.StatusOK {
-		t.Errorf("after a close: got %d, want 200", r.StatusCode)
+	if _, r := askRaw(t, address, get); r.status != http.StatusOK {
+		t.Errorf("after a close: got %d, want 200", r.status)
 	}
 }
 
@@ -88,7 +93,7 @@ func TestSlowBodyIsCut(t *testing.T) {
 	if err := <-got; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a deadline", err)
 	}
-	if !r.Close {
+	if !r.closes {
 		t.Error("the connection of a body that was cut is kept")
 	}
 }
@@ -109,7 +114,7 @@ func TestPacedKeepsStreams(t *testing.T) {
 	s.Start()
 	defer s.Close()
 	for _, raw := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"} {
-		if _, r := askRaw(t, s.Listener.Addr().String(), raw); r.StatusCode != http.StatusOK {
+		if _, r := askRaw(t, s.Listener.Addr().String(), raw); r.status != http.StatusOK {
 			t.Errorf("%s: the request ended with the deadline", strings.Fields(raw)[0])
 		}
 	}
