@@ -52,7 +52,7 @@ func start(ctx context.Context) error {
 	flag.StringVar(&b.lua, "lua", "bench/request.lua", "wrk's script")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of a ratio; the median counts")
 	flag.DurationVar(&b.round, "round", 4*time.Second, "length of a round on each side")
-	flag.StringVar(&b.only, "only", "", "comma-separated groups: post,batch,decide (with idle and after),person,knn,import,slow,large")
+	flag.StringVar(&b.only, "only", "", "comma-separated groups: post,batch,decide (with the rows idle and after),person,knn,import,slow,large")
 	flag.Parse()
 	if *noopAt != "" {
 		return noop(ctx, *noopAt)
@@ -79,7 +79,7 @@ func start(ctx context.Context) error {
 
 // all measures every group of rows that was asked for.
 func (b *bench) all(ctx context.Context) error {
-	for _, g := range []struct {
+	groups := []struct {
 		name string
 		run  func(context.Context) error
 	}{
@@ -91,7 +91,20 @@ func (b *bench) all(ctx context.Context) error {
 		{"import", b.bulk},
 		{"slow", b.slow},
 		{"large", b.large},
-	} {
+	}
+	unknown := map[string]bool{}
+	for name := range strings.SplitSeq(b.only, ",") {
+		unknown[name] = name != ""
+	}
+	for _, g := range groups {
+		delete(unknown, g.name)
+	}
+	for name, is := range unknown {
+		if is {
+			return fmt.Errorf("-only %s: no such group; -h lists them (idle and after are rows of decide)", name)
+		}
+	}
+	for _, g := range groups {
 		if b.skip(g.name) {
 			continue
 		}
