@@ -1,8 +1,8 @@
 package serve
 
 import (
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/attune-io/attune"
@@ -109,7 +109,13 @@ func appendMade(b []byte, d *attune.DecisionLog) []byte {
 	}
 	if len(d.Inputs) > 0 {
 		b = append(b, `,"inputs":{`...)
-		for i, name := range slices.Sorted(maps.Keys(d.Inputs)) {
+		var few [8]string
+		names := few[:0]
+		for name := range d.Inputs {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for i, name := range names {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -121,7 +127,20 @@ func appendMade(b []byte, d *attune.DecisionLog) []byte {
 		b = appendMember(append(b, ','), "segments", d.Segments)
 	}
 	if len(d.Versions) > 0 {
-		b = appendMember(append(b, ','), "versions", d.Versions)
+		b = append(b, `,"versions":{`...)
+		var few [4]string
+		names := few[:0]
+		for name := range d.Versions {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for i, name := range names {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = strconv.AppendUint(append(appendString(b, name), ':'), d.Versions[name], 10)
+		}
+		b = append(b, '}')
 	}
 	return b
 }
