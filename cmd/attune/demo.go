@@ -51,6 +51,7 @@ func (c *demoCommand) Run(a *app) error {
 	}
 	group, ctx := errgroup.WithContext(a.ctx)
 	ready := make(chan string, 1) // the address, once; never closed
+	tuneMemory(&cfg)
 	n, err := node.Open(ctx, cfg, node.Options{
 		Log: log, Level: level, Mount: mountShop,
 		Ready: func(address string) {

@@ -75,6 +75,7 @@ func (c *serveCommand) Run(a *app) error {
 		return err
 	}
 	log, level := logger(a, cfg.Log)
+	tuneMemory(&cfg)
 	n, err := node.Open(a.ctx, cfg, node.Options{
 		Log: log, Level: level, File: c.Config, Read: c.read,
 		Ready: func(address string) {

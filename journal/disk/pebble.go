@@ -96,7 +96,7 @@ func pebbleOptions(lock *pebble.Lock, f *fault) *pebble.Options {
 		Lock:                        lock,
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   16 << 20,
-		MemTableSize:                64 << 20,
+		MemTableSize:                32 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       64,

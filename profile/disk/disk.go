@@ -76,7 +76,7 @@ func Open(o Options) (*Store, error) {
 		// Each checkpoint writes the parts that changed once more. What is
 		// replaced while it is still in memory never reaches a table, and
 		// what is merged seldom is merged with more of its like.
-		MemTableSize:          64 << 20,
+		MemTableSize:          32 << 20,
 		L0CompactionThreshold: 8,
 		LBaseMaxBytes:         256 << 20,
 	}
