@@ -16,6 +16,9 @@ const (
 	slowConns  = 10_000
 	slowRate   = 200 // requests a second of each of the two loads beside them
 	perAddress = 5_000
+	// They come over as many seconds as the server bears with them, so that it
+	// cuts, and they come again, evenly: a crowd in step measures its own rush.
+	slowSpread = 20
 )
 
 // slow measures what ten thousand connections that send a byte a second do to
@@ -177,14 +180,18 @@ func (c *crowd) worker(from, to int) {
 	step := time.NewTicker(time.Second / 50)
 	defer step.Stop()
 	share := max(1, len(conns)/50)
-	for at := 0; ; at += share {
+	for at, steps := 0, 0; ; at, steps = at+share, steps+1 {
 		select {
 		case <-c.stop:
 			return
 		case <-step.C:
 		}
 		for i := range share {
-			k := &conns[(at+i)%len(conns)]
+			n := (at + i) % len(conns)
+			k := &conns[n]
+			if steps*len(conns) < n*50*slowSpread {
+				continue
+			}
 			if *k != nil {
 				if _, err := (*k).Write([]byte{' '}); err == nil {
 					continue
@@ -194,7 +201,7 @@ func (c *crowd) worker(from, to int) {
 				c.cut.Add(1)
 				c.open.Add(-1)
 			}
-			if *k = c.enter(from + (at+i)%len(conns)); *k == nil {
+			if *k = c.enter(from + n); *k == nil {
 				c.failed.Add(1)
 			} else {
 				c.open.Add(1)
