@@ -17,6 +17,8 @@ fi
 
 if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.stamp ]; then
   echo "== installing the real SDKs (npm)"
-  npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+  # Not `npm ci`: it insists on optional packages for other systems, which not
+  # every registry has. The versions are the lock file's all the same.
+  npm install --no-save --omit=optional --no-audit --no-fund --ignore-scripts --loglevel=error
   touch node_modules/.stamp
 fi
