@@ -22,7 +22,7 @@ import (
 // Thousands of decisions race with each other and with other people's events.
 func TestReadYourWrites(t *testing.T) {
 	r := start(t, testConfig(t.TempDir()), node.Options{})
-	const workers, rounds = 8, 150
+	const workers, rounds = 8, 320
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
