@@ -177,6 +177,8 @@ func (c *crowd) worker(from, to int) {
 			}
 		}
 	}()
+	// Workers take turns, or all their bytes would come in one gust of each step.
+	time.Sleep(time.Duration(from) * (time.Second / 50) / slowConns)
 	step := time.NewTicker(time.Second / 50)
 	defer step.Stop()
 	share := max(1, len(conns)/50)
