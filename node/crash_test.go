@@ -90,6 +90,7 @@ type visitor struct {
 	user   string // "" while nobody is logged in
 	sent   int
 	prefix string
+	users  int // how many there are to log in as
 
 	// What the acknowledged events amount to, per person, computed beside the
 	// engine from the definitions alone.
@@ -121,7 +122,7 @@ func (v *visitor) event() (body, also []byte, apply func()) {
 	id := v.prefix + strconv.Itoa(v.sent)
 	switch v.rng.IntN(20) {
 	case 0:
-		v.user = "user-" + strconv.Itoa(v.rng.IntN(40))
+		v.user = "user-" + strconv.Itoa(v.rng.IntN(v.users))
 	case 1:
 		v.user = ""
 	}
@@ -254,7 +255,9 @@ func TestKill(t *testing.T) {
 	errs := make(chan error, len(visitors)+1)
 	var wg sync.WaitGroup
 	for i := range visitors {
-		v := &visitor{rng: rand.New(rand.NewPCG(seed, uint64(i)+2)), prefix: fmt.Sprintf("m%d-", i)}
+		// A person's newest 500 orders are kept: a long run has more people, so
+		// that nobody has more.
+		v := &visitor{users: 40 + 10*rounds, rng: rand.New(rand.NewPCG(seed, uint64(i)+2)), prefix: fmt.Sprintf("m%d-", i)}
 		v.device = fmt.Sprintf("%08x-0000-4000-8000-%012x", v.rng.Uint32(), i)
 		visitors[i] = v
 		wg.Go(func() { errs <- v.browse(&g, stop) })
