@@ -304,6 +304,7 @@ func (s *stage) writes() []attack {
 		post("aliases the phone to itself", "/v1/alias", fmt.Sprintf(`{"userId":"mallory","previousId":%q,`+me+`,`+lib+`}`, phone)),
 		post("aliases the phone as the phone", "/v1/alias", fmt.Sprintf(`{"userId":"mallory","previousId":%q,`+her+`,`+lib+`}`, phone)),
 		post("writes as the phone", "/v1/track", track(her, "bait-3")),
+		post("views the bait it put there", "/v1/track", track(me, "bait-3"), "X-Attune-Visitor", s.attacker),
 		post("identifies the phone as itself", "/v1/identify", `{"userId":"mallory",`+her+`,"traits":{"plan":"mine"},`+lib+`}`, "X-Attune-User", s.userToken(mallory, time.Hour)),
 		post("identifies the phone without a device", "/v1/identify", `{"userId":"mallory",`+her+`}`, "X-Attune-User", s.userToken(mallory, time.Hour)),
 		post("logs out on the phone", "/v1/track", track(her, "bait-4")),

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/catalog"
@@ -98,12 +97,9 @@ func (n *Node) Work(ctx context.Context, do func(context.Context) error) error {
 
 // caughtUp waits until everything journaled is folded.
 func (n *Node) caughtUp(ctx context.Context) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
+	// What is folded may add records of its own: segment changes.
 	for n.pipeline.Lag() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if err := n.pipeline.CaughtUp(ctx); err != nil {
 			return context.Cause(ctx)
 		}
 	}
