@@ -56,24 +56,40 @@ func (rec *Recorder) Logged(d *attune.DecisionLog, of *profile.Person) bool {
 func (rec *Recorder) Dropped() uint64 { return rec.dropped.Load() }
 
 const (
-	recordBatch = 256
+	recordBatch = 512
+	recordEvery = 10 * time.Millisecond // that decisions are gathered for
 	recordPause = 50 * time.Millisecond // between tries while the journal is busy
 )
 
 // Run journals what is queued until ctx ends, then once more what is left.
+// Nobody waits for a decision's record, so a few milliseconds of them go
+// together: each append costs a commit and wakes every reader of its partition.
 func (rec *Recorder) Run(ctx context.Context) error {
 	batch := make([]attune.Record, 0, recordBatch)
+	pause := time.NewTimer(recordEvery)
+	defer pause.Stop()
 	for {
+		var first entry
 		select {
-		case d := <-rec.queue:
-			batch = add(batch[:0], &d)
+		case first = <-rec.queue:
 		case <-ctx.Done():
-			for len(rec.queue) > 0 {
-				rec.flush(context.WithoutCancel(ctx), rec.gather(batch[:0]))
-			}
+			rec.drain(context.WithoutCancel(ctx), batch)
 			return nil
 		}
-		rec.flush(ctx, rec.gather(batch))
+		pause.Reset(recordEvery)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		rec.flush(ctx, rec.gather(add(batch[:0], &first)))
+		rec.drain(ctx, batch)
+	}
+}
+
+// drain journals all that is queued, in the memory of batch.
+func (rec *Recorder) drain(ctx context.Context, batch []attune.Record) {
+	for len(rec.queue) > 0 {
+		rec.flush(ctx, rec.gather(batch[:0]))
 	}
 }
 
