@@ -108,6 +108,7 @@ func (n *Node) serveOn(ctx context.Context, l net.Listener, h http.Handler) erro
 		Handler: paced(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyStart, IdleTimeout: 120 * time.Second,
 		MaxHeaderBytes: 64 << 10,
 		BaseContext:    func(net.Listener) context.Context { return base },
+		ConnContext:    withConn,
 		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1) // one send, one receive

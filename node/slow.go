@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,6 +23,10 @@ const (
 	bodyRate  = 1 << 10 // bytes a second
 )
 
+// wakeBytes is how much of a slow body the system gathers before it wakes the
+// server: four seconds of a sender that just keeps to bodyRate.
+const wakeBytes = 4 << 10
+
 // paced gives every request's body its deadline. It takes the deadline of
 // requests without a body away: the server watches the connection while a
 // request is answered, and would take the deadline for the caller's leaving.
@@ -30,35 +35,70 @@ func paced(h http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		if r.Body == nil || r.Body == http.NoBody {
 			_ = control.SetReadDeadline(time.Time{}) // a writer that is no connection has none
-		} else {
-			r.Body = &body{ReadCloser: r.Body, control: control, left: bodyStart}
+			h.ServeHTTP(w, r)
+			return
 		}
+		b := &body{ReadCloser: r.Body, control: control, left: bodyStart, missing: r.ContentLength}
+		b.conn, _ = r.Context().Value(connKey{}).(*held)
+		r.Body = b
+		defer b.rest()
 		h.ServeHTTP(w, r)
 	})
 }
 
+// connKey is where a request's context has its connection.
+type connKey struct{}
+
+// withConn puts the connection into the context of its requests.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
 // body is a request's body whose sender must keep up. Only the time spent
 // waiting for bytes counts: while the handler works, the sender cannot send.
+// From the second read on, when the body did not come with its header, the
+// server is woken for a few kilobytes rather than for each byte, so that ten
+// thousand senders of a byte a second take nothing from everybody else.
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController
 	left    time.Duration // how long Read may wait
+	conn    *held         // nil: not one of the gate's
+	missing int64         // bytes that are still to come; below 0 is unknown
+	again   bool          // there was a read before
+	wakes   int           // bytes that conn wakes for; 0 is any
 }
 
 // Read reads. A sender that was too slow is os.ErrDeadlineExceeded; the server
 // closes its connection after the answer.
 func (b *body) Read(p []byte) (int, error) {
 	before := time.Now()
-	if err := b.control.SetReadDeadline(before.Add(b.left)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
+	if b.again { // the first is under the server's own deadline, as long as bodyStart
+		if err := b.control.SetReadDeadline(before.Add(b.left)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return 0, err
+		}
+		b.wake(int(min(b.missing, wakeBytes)))
 	}
+	b.again = true
 	n, err := b.ReadCloser.Read(p)
+	b.missing -= int64(n)
 	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{}) // the answer may take what it takes
 	}
 	b.left = min(bodyStart, b.left-time.Since(before)+time.Duration(n)*time.Second/bodyRate)
 	return n, err
 }
+
+// wake makes the connection wake for n bytes; fewer than 2 is any.
+func (b *body) wake(n int) {
+	if n = max(n, 1); b.conn != nil && n != max(b.wakes, 1) {
+		b.wakes = n
+		b.conn.wakeFor(n)
+	}
+}
+
+// rest makes the connection fit for the next request.
+func (b *body) rest() { b.wake(1) }
 
 // fewest and most bound how many connections are open at once.
 const (
