@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,23 +40,41 @@ type ask struct {
 
 // readBody reads r's body whole, at most MaxBody bytes.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var buf bytes.Buffer
+	from := r.Body
+	if r.ContentLength < 0 || r.ContentLength > s.o.Limits.MaxBody {
+		from = http.MaxBytesReader(w, r.Body, s.o.Limits.MaxBody)
+	}
 	// What a sender says it will send costs nothing until it comes: thousands
-	// that claim the most and send a byte a second would hold it all.
-	if r.ContentLength > 0 {
-		buf.Grow(int(min(r.ContentLength, firstBody)) + bytes.MinRead)
+	// that claim the most and send a byte a second would hold it all. One byte
+	// more, so that the end is seen without growing.
+	room := min(r.ContentLength, firstBody) + 1
+	if r.ContentLength < 0 {
+		room = bytes.MinRead
 	}
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, s.o.Limits.MaxBody)); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, deny(err, fmt.Sprintf("the body has more than %d bytes (limits.request_bytes); send less at once", s.o.Limits.MaxBody))
+	b := make([]byte, 0, room)
+	for {
+		n, err := from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+				return nil, deny(err, fmt.Sprintf("the body has more than %d bytes (limits.request_bytes); send less at once", s.o.Limits.MaxBody))
+			}
+			return nil, invalid("", "the body ended before it was whole")
+		case len(b) == cap(b):
+			b = slices.Grow(b, len(b))
 		}
-		return nil, invalid("", "the body ended before it was whole")
 	}
-	return buf.Bytes(), nil
 }
 
-// decodeAsk decodes the body of POST /v1/decide.
+// decodeAsk decodes the body of POST /v1/decide. What it returns shares body's
+// memory.
 func decodeAsk(body []byte) (*ask, error) {
+	if a := usual(body); a != nil {
+		return a, nil
+	}
 	a := new(ask)
 	if err := decodeJSON(body, a); err != nil {
 		return nil, err
