@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"slices"
 
 	"github.com/tidwall/gjson"
 
@@ -159,8 +158,17 @@ func (g ingester) Ingest(ctx context.Context, in *serve.Inline) (serve.Ingested,
 // named fills in the ids of the decision where an inline event has none of its
 // own: it is about the same person.
 func named(e json.RawMessage, in *serve.Inline) []byte {
-	ids := gjson.GetManyBytes(e, "userId", "anonymousId")
-	if ids[0].Exists() || ids[1].Exists() || !gjson.ValidBytes(e) || !gjson.ParseBytes(e).IsObject() {
+	root := gjson.ParseBytes(e)
+	if !root.IsObject() {
+		return e
+	}
+	own, empty := false, true
+	root.ForEach(func(k, _ gjson.Result) bool {
+		empty = false
+		own = k.Str == "userId" || k.Str == "anonymousId"
+		return !own
+	})
+	if own || !gjson.ValidBytes(e) {
 		return e
 	}
 	head, err := json.Marshal(struct {
@@ -170,11 +178,9 @@ func named(e json.RawMessage, in *serve.Inline) []byte {
 	if err != nil || len(head) <= 2 {
 		return e
 	}
-	body := []byte(gjson.ParseBytes(e).Raw)
-	rest := slices.Clone(body[1:])
 	out := head[:len(head)-1]
-	if gjson.ParseBytes(e).Get("@keys.0").Exists() {
+	if !empty {
 		out = append(out, ',')
 	}
-	return append(out, rest...)
+	return append(out, root.Raw[1:]...)
 }

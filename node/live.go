@@ -40,9 +40,10 @@ type live struct {
 	budget atomic.Int64     // copies left in it
 
 	mu     sync.Mutex
-	ring   []attune.Event // newest last
+	ring   []attune.Event // full, the newest takes the place of the oldest
+	oldest int            // in ring
 	ears   map[chan attune.Event]struct{}
-	people []console.Known // newest last
+	people []console.Known // newest last; whoever came again is there again
 }
 
 // The events counted by the ids they carry.
@@ -101,22 +102,32 @@ func (l *live) allowed(events []attune.Event) int {
 
 // keep puts events into the ring and before lookers; l.mu is held.
 func (l *live) keep(events []attune.Event) {
-	for _, e := range events {
-		l.ring = append(l.ring, e)
-		l.meet(&e)
+	for i := range events {
+		e := &events[i]
+		if len(l.ring) < maxLive {
+			l.ring = append(l.ring, *e)
+		} else {
+			l.ring[l.oldest] = *e
+			l.oldest = (l.oldest + 1) % maxLive
+		}
+		l.meet(e)
 		for ear := range l.ears {
 			select {
-			case ear <- e:
+			case ear <- *e:
 			default:
 			}
 		}
 	}
-	if n := len(l.ring); n > maxLive {
-		l.ring = slices.Delete(l.ring, 0, n-maxLive)
-	}
 }
 
-// meet notes who e is of; l.mu is held.
+// newest returns the newest events, oldest first, at most limit; l.mu is held.
+func (l *live) newest(limit int) []attune.Event {
+	out := append(slices.Clone(l.ring[l.oldest:]), l.ring[:l.oldest]...)
+	return out[max(0, len(out)-limit):]
+}
+
+// meet notes who e is of; l.mu is held. Looking for her among the others can
+// wait until somebody asks, or there are too many.
 func (l *live) meet(e *attune.Event) {
 	who := console.Known{LastSeen: e.ReceivedAt, Last: e.On()}
 	switch {
@@ -127,13 +138,27 @@ func (l *live) meet(e *attune.Event) {
 	default:
 		return
 	}
-	if at := slices.IndexFunc(l.people, func(k console.Known) bool { return k.Key == who.Key }); at >= 0 {
-		l.people = slices.Delete(l.people, at, at+1)
-	}
-	if len(l.people) >= maxRecent {
-		l.people = slices.Delete(l.people, 0, 1)
+	if len(l.people) >= 4*maxRecent {
+		l.people = once(l.people)
 	}
 	l.people = append(l.people, who)
+}
+
+// once returns each of people where she was last, at most the newest maxRecent
+// of them, newest last. It uses the memory of people.
+func once(people []console.Known) []console.Known {
+	seen := make(map[string]struct{}, maxRecent)
+	at := len(people)
+	for i := len(people) - 1; i >= 0 && len(seen) < maxRecent; i-- {
+		if _, ok := seen[people[i].Key]; !ok {
+			seen[people[i].Key] = struct{}{}
+			at--
+			people[at] = people[i]
+		}
+	}
+	n := copy(people, people[at:])
+	clear(people[n:])
+	return people[:n]
 }
 
 // count counts e by its name and its ids.
@@ -187,9 +212,16 @@ func (l *live) name(name string) *seenName {
 // clone returns e with memory of its own.
 func clone(e *attune.Event) attune.Event {
 	c := *e
-	c.Raw = slices.Clone(e.Raw)
-	c.Properties, c.Traits, c.Context = slices.Clone(e.Properties), slices.Clone(e.Traits), slices.Clone(e.Context)
-	c.Enriched = slices.Clone(e.Enriched)
+	c.Raw, c.Enriched = slices.Clone(e.Raw), slices.Clone(e.Enriched)
+	for _, part := range [...]*[]byte{&c.Properties, &c.Traits, &c.Context} {
+		// A part of Raw ends inside its capacity, at a distance that cap tells.
+		at, n := cap(e.Raw)-cap(*part), len(*part)
+		if n > 0 && at >= 0 && at+n <= len(e.Raw) && &e.Raw[at] == &(*part)[0] {
+			*part = c.Raw[at : at+n : at+n]
+		} else {
+			*part = slices.Clone(*part)
+		}
+	}
 	return c
 }
 
@@ -197,7 +229,7 @@ func clone(e *attune.Event) attune.Event {
 func (l *live) recent(limit int) []attune.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := slices.Clone(l.ring[max(0, len(l.ring)-limit):])
+	out := l.newest(limit)
 	slices.Reverse(out)
 	return out
 }
@@ -220,6 +252,7 @@ func (l *live) watch() (events <-chan attune.Event, stop func()) {
 func (l *live) lately(limit int) []console.Known {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.people = once(l.people)
 	out := slices.Clone(l.people[max(0, len(l.people)-limit):])
 	slices.Reverse(out)
 	return out
@@ -239,16 +272,12 @@ func (l *live) counts() map[string]console.EventCount {
 func (l *live) recall(events []attune.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ring, people := l.ring, l.people
-	l.ring, l.people = nil, nil
+	ring, people := l.newest(maxLive), l.people
+	l.people = nil
 	for i := range events {
 		l.meet(&events[i])
 	}
-	for _, k := range people {
-		l.people = slices.DeleteFunc(l.people, func(o console.Known) bool { return o.Key == k.Key })
-		l.people = append(l.people, k)
-	}
-	l.people = l.people[max(0, len(l.people)-maxRecent):]
-	l.ring = append(slices.Clone(events), ring...)
+	l.people = append(l.people, people...)
+	l.ring, l.oldest = append(slices.Clone(events), ring...), 0
 	l.ring = l.ring[max(0, len(l.ring)-maxLive):]
 }
