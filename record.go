@@ -35,7 +35,7 @@ const (
 	// that expire make people leave segments. Key: t:<partition>. No payload.
 	KindTick Kind = 9
 	// KindDecision is what was answered. Never folded into a profile.
-	// Payload: DecisionLog as JSON.
+	// Payload: a DecisionLog (AppendLog); of older builds, as JSON.
 	KindDecision Kind = 10
 	// KindTransition is a segment entered or left: an output, not produced
 	// again by a replay. Payload: Transition as JSON.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +32,10 @@ func (d *decisionIndex) init(s profile.Store) {
 
 // add indexes a decision record. One without an id cannot be asked for.
 func (d *decisionIndex) add(r *attune.Record, partition int) {
-	id := gjson.GetBytes(r.Payload, "decision_id").Str
+	id := attune.LoggedID(r.Payload)
+	if id == "" {
+		id = gjson.GetBytes(r.Payload, "decision_id").Str // of an older build
+	}
 	if id == "" {
 		return
 	}
@@ -111,8 +113,8 @@ func (p *Pipeline) Decision(ctx context.Context, id string) (*attune.DecisionLog
 		return nil, fmt.Errorf("decision %q is older than the journal keeps: %w", id, attune.ErrNotFound)
 	}
 	var d attune.DecisionLog
-	if err := json.Unmarshal(recs[0].Payload, &d); err != nil {
-		return nil, fmt.Errorf("decision %q: %w: %w", id, attune.ErrCorrupt, err)
+	if err := d.ReadLog(recs[0].Payload); err != nil {
+		return nil, fmt.Errorf("decision %q: %w", id, err)
 	}
 	return &d, nil
 }

@@ -16,18 +16,7 @@ import (
 // sorted by name, so that equal decisions are equal bytes. It is what
 // encoding/json would write, at a fraction of the cost: a decision is mostly
 // attributes, which are JSON already.
-func AppendDecision(b []byte, d *attune.Decision) []byte { return appendDecision(b, d, whole) }
-
-// form is how much is written: bare leaves the attributes of items out.
-type form uint8
-
-const (
-	whole form = iota
-	bare
-)
-
-// appendDecision appends d in a form.
-func appendDecision(b []byte, d *attune.Decision, f form) []byte {
+func AppendDecision(b []byte, d *attune.Decision) []byte {
 	b = append(b, `{"decision_id":`...)
 	b = appendString(b, d.ID)
 	b = append(b, `,"profile_version":`...)
@@ -35,11 +24,11 @@ func appendDecision(b []byte, d *attune.Decision, f form) []byte {
 	b = append(b, `,"stale":`...)
 	b = strconv.AppendBool(b, d.Stale)
 	b = append(b, `,"placements":`...)
-	b = appendPlacements(b, d.Placements, f)
+	b = appendPlacements(b, d.Placements)
 	return append(b, '}')
 }
 
-func appendPlacements(b []byte, placements map[string]*attune.Answer, f form) []byte {
+func appendPlacements(b []byte, placements map[string]*attune.Answer) []byte {
 	var few [8]string
 	names := few[:0]
 	for name := range placements {
@@ -53,15 +42,13 @@ func appendPlacements(b []byte, placements map[string]*attune.Answer, f form) []
 		}
 		b = appendString(b, name)
 		b = append(b, ':')
-		b = appendAnswer(b, placements[name], f)
+		b = AppendAnswer(b, placements[name])
 	}
 	return append(b, '}')
 }
 
 // AppendAnswer appends a as JSON. A nil Items is an empty list.
-func AppendAnswer(b []byte, a *attune.Answer) []byte { return appendAnswer(b, a, whole) }
-
-func appendAnswer(b []byte, a *attune.Answer, f form) []byte {
+func AppendAnswer(b []byte, a *attune.Answer) []byte {
 	if a == nil {
 		return append(b, "null"...)
 	}
@@ -70,7 +57,7 @@ func appendAnswer(b []byte, a *attune.Answer, f form) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendRanked(b, &a.Items[i], f)
+		b = appendRanked(b, &a.Items[i])
 	}
 	b = append(b, `],"model":`...)
 	b = appendString(b, a.Model)
@@ -105,7 +92,7 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
-func appendRanked(b []byte, r *attune.Ranked, f form) []byte {
+func appendRanked(b []byte, r *attune.Ranked) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID)
 	b = append(b, `,"score":`...)
@@ -114,7 +101,7 @@ func appendRanked(b []byte, r *attune.Ranked, f form) []byte {
 		b = append(b, `,"reason":`...)
 		b = appendString(b, r.Reason)
 	}
-	if len(r.Attributes) > 0 && f == whole {
+	if len(r.Attributes) > 0 {
 		b = append(b, `,"attributes":`...)
 		b = append(b, r.Attributes...)
 	}

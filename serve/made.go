@@ -1,8 +1,8 @@
 package serve
 
 import (
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/attune-io/attune"
@@ -12,34 +12,38 @@ import (
 // maxContext bounds the context that is logged, in bytes.
 const maxContext = 4 << 10
 
-// explain fills what the decision was made of.
-func (e *entry) explain() {
-	d := &e.log
+// explain makes what e's decision was made of: what was asked, and in b.inputs
+// what was read of the person.
+func (b *book) explain(e *entry) {
+	b.inputs, b.ids = b.inputs[:0], b.ids[:0]
+	d := e.log
 	d.Asked = slimAsks(d.Asked)
 	if len(d.Context) > maxContext {
 		d.Context = nil
-	}
-	for _, a := range d.Placements {
-		if a.Config > 0 {
-			d.Versions = map[string]uint64{"config": a.Config, "catalog": a.Catalog}
-			break // they are of one engine
-		}
 	}
 	if e.person == nil || e.person.State == nil || !e.person.Known() || e.person.Consent().Denied() {
 		d.Segments = nil
 		return // nothing of her was read
 	}
-	for _, a := range d.Placements {
-		for _, name := range a.Reads {
-			if _, known := d.Inputs[name]; known {
-				continue
-			}
-			if v := inputOf(e.person, name, d.At); v != nil {
-				if d.Inputs == nil {
-					d.Inputs = make(map[string]any, len(a.Reads))
-				}
-				d.Inputs[name] = v
-			}
+	if len(d.Placements) == 1 {
+		for _, a := range d.Placements {
+			b.reads(e, a.Reads)
+		}
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Placements)) {
+		b.reads(e, d.Placements[name].Reads)
+	}
+}
+
+// reads adds the inputs with these names that are not there yet.
+func (b *book) reads(e *entry, names []string) {
+	for _, name := range names {
+		if slices.ContainsFunc(b.inputs, func(in attune.Input) bool { return in.Name == name }) {
+			continue
+		}
+		if in := b.inputOf(e.person, name, e.log.At); in.List != nil || in.Value != nil {
+			b.inputs = append(b.inputs, in)
 		}
 	}
 }
@@ -59,21 +63,27 @@ func slimAsks(asks []attune.Ask) []attune.Ask {
 }
 
 // inputOf returns what name says of p at an instant: a list of at most
-// MaxLogged ids, a number, a text, true or false, or nil.
-func inputOf(p *profile.Person, name string, at attune.Millis) any {
+// MaxLogged ids, a number, a text, true or false, or nothing.
+func (b *book) inputOf(p *profile.Person, name string, at attune.Millis) attune.Input {
+	in := attune.Input{Name: name}
 	if trait, ok := strings.CutPrefix(name, "traits."); ok {
 		v, _ := p.Trait(trait)
-		return loggable(v)
+		in.Value = loggable(v)
+		return in
 	}
 	feature, ok := strings.CutPrefix(name, "features.")
 	if !ok || p.Features() == nil {
-		return nil
+		return in
 	}
-	index := p.Features().Index(feature)
-	if list := p.List(index, nil, at); len(list) > 0 {
-		return list[:min(len(list), attune.MaxLogged)]
+	index, from := p.Features().Index(feature), len(b.ids)
+	b.ids = p.List(index, b.ids, at)
+	if n := len(b.ids) - from; n > 0 {
+		b.ids = b.ids[:from+min(n, attune.MaxLogged)]
+		in.List = b.ids[from:len(b.ids):len(b.ids)]
+		return in
 	}
-	return loggable(p.FeatureAt(index, at))
+	in.Value = loggable(p.FeatureAt(index, at))
+	return in
 }
 
 // loggable returns v as the log keeps it: short texts, numbers and lists of those.
@@ -97,70 +107,4 @@ func loggable(v any) any {
 	default:
 		return nil
 	}
-}
-
-// appendMade appends what d was made of, as members of an object.
-func appendMade(b []byte, d *attune.DecisionLog) []byte {
-	if len(d.Asked) > 0 {
-		b = appendMember(append(b, ','), "asked", d.Asked)
-	}
-	if len(d.Context) > 0 {
-		b = appendMember(append(b, ','), "context", d.Context)
-	}
-	if len(d.Inputs) > 0 {
-		b = append(b, `,"inputs":{`...)
-		var few [8]string
-		names := few[:0]
-		for name := range d.Inputs {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for i, name := range names {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendMember(b, name, d.Inputs[name])
-		}
-		b = append(b, '}')
-	}
-	if len(d.Segments) > 0 {
-		b = appendMember(append(b, ','), "segments", d.Segments)
-	}
-	if len(d.Versions) > 0 {
-		b = append(b, `,"versions":{`...)
-		var few [4]string
-		names := few[:0]
-		for name := range d.Versions {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for i, name := range names {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = strconv.AppendUint(append(appendString(b, name), ':'), d.Versions[name], 10)
-		}
-		b = append(b, '}')
-	}
-	return b
-}
-
-// appendMember appends "name":value. What has no JSON is null.
-func appendMember(b []byte, name string, value any) []byte {
-	b = append(appendString(b, name), ':')
-	if list, ok := value.([]string); ok && list != nil {
-		b = append(b, '[')
-		for i, s := range list {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, s)
-		}
-		return append(b, ']')
-	}
-	raw, err := marshal(value)
-	if err != nil {
-		raw = []byte("null")
-	}
-	return append(b, raw...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +25,7 @@ type Recorder struct {
 // entry is a decision on its way into the journal. Whatever costs time to say
 // of it is made out here, away from the answer.
 type entry struct {
-	log    attune.DecisionLog
+	log    *attune.DecisionLog
 	person *profile.Person
 }
 
@@ -44,7 +43,7 @@ func NewRecorder(to Appender, pending int, log *slog.Logger) *Recorder {
 // Logged implements DecisionLogger.
 func (rec *Recorder) Logged(d *attune.DecisionLog, of *profile.Person) bool {
 	select {
-	case rec.queue <- entry{*d, of}:
+	case rec.queue <- entry{d, of}:
 		return true
 	default:
 		rec.dropped.Add(1)
@@ -65,7 +64,7 @@ const (
 // Nobody waits for a decision's record, so a few milliseconds of them go
 // together: each append costs a commit and wakes every reader of its partition.
 func (rec *Recorder) Run(ctx context.Context) error {
-	batch := make([]attune.Record, 0, recordBatch)
+	b := &book{records: make([]attune.Record, 0, recordBatch)}
 	pause := time.NewTimer(recordEvery)
 	defer pause.Stop()
 	for {
@@ -73,7 +72,7 @@ func (rec *Recorder) Run(ctx context.Context) error {
 		select {
 		case first = <-rec.queue:
 		case <-ctx.Done():
-			rec.drain(context.WithoutCancel(ctx), batch)
+			rec.drain(context.WithoutCancel(ctx), b)
 			return nil
 		}
 		pause.Reset(recordEvery)
@@ -81,34 +80,38 @@ func (rec *Recorder) Run(ctx context.Context) error {
 		case <-pause.C:
 		case <-ctx.Done():
 		}
-		rec.flush(ctx, rec.gather(add(batch[:0], &first)))
-		rec.drain(ctx, batch)
+		b.add(&first)
+		rec.gather(b)
+		rec.flush(ctx, b)
+		rec.drain(ctx, b)
 	}
 }
 
-// drain journals all that is queued, in the memory of batch.
-func (rec *Recorder) drain(ctx context.Context, batch []attune.Record) {
+// drain journals all that is queued.
+func (rec *Recorder) drain(ctx context.Context, b *book) {
 	for len(rec.queue) > 0 {
-		rec.flush(ctx, rec.gather(batch[:0]))
+		rec.gather(b)
+		rec.flush(ctx, b)
 	}
 }
 
-// gather adds what is queued right now to batch.
-func (rec *Recorder) gather(batch []attune.Record) []attune.Record {
-	for len(batch) < recordBatch {
+// gather adds what is queued right now to b.
+func (rec *Recorder) gather(b *book) {
+	for len(b.records) < recordBatch {
 		select {
-		case d := <-rec.queue:
-			batch = add(batch, &d)
+		case e := <-rec.queue:
+			b.add(&e)
 		default:
-			return batch
+			return
 		}
 	}
-	return batch
 }
 
-// flush appends batch. While the journal is busy it tries again a few times:
-// events come before the record of what was answered.
-func (rec *Recorder) flush(ctx context.Context, batch []attune.Record) {
+// flush appends the records of b and empties it. While the journal is busy it
+// tries again a few times: events come before the record of what was answered.
+func (rec *Recorder) flush(ctx context.Context, b *book) {
+	batch := b.records
+	b.records = batch[:0]
 	var err error
 	for range 5 {
 		if err = rec.journal.Append(ctx, batch); !errors.Is(err, attune.ErrBusy) {
@@ -128,16 +131,23 @@ func (rec *Recorder) flush(ctx context.Context, batch []attune.Record) {
 	}
 }
 
-// add appends the record of d to batch, in the memory of the payload that
-// stood at its place before: the journal copies payloads.
-func add(batch []attune.Record, e *entry) []attune.Record {
-	d := &e.log
-	e.explain()
-	n := len(batch)
-	if cap(batch) == n {
-		batch = append(batch, attune.Record{})
+// book is the memory that decisions become records in; one goroutine writes it.
+type book struct {
+	records []attune.Record
+	inputs  []attune.Input
+	ids     []string // of all inputs of one decision
+}
+
+// add appends the record of e to b, in the memory of the payload that stood at
+// its place before: the journal copies payloads.
+func (b *book) add(e *entry) {
+	d := e.log
+	b.explain(e)
+	n := len(b.records)
+	if cap(b.records) == n {
+		b.records = append(b.records, attune.Record{})
 	}
-	batch = batch[:n+1]
+	b.records = b.records[:n+1]
 	key := "t:" + d.ID // nobody's: anywhere
 	switch {
 	case d.UserID != "":
@@ -145,34 +155,16 @@ func add(batch []attune.Record, e *entry) []attune.Record {
 	case d.AnonymousID != "":
 		key = identity.DeviceKey(d.AnonymousID)
 	}
-	payload := batch[n].Payload[:0]
+	payload := b.records[n].Payload[:0]
 	if cap(payload) > maxSpare {
 		payload = nil // of an explanation: not to be kept
 	}
-	batch[n] = attune.Record{Kind: attune.KindDecision, Key: key, Time: d.At, ReceivedAt: d.At, Payload: AppendLog(payload, d)}
-	return batch
+	b.records[n] = attune.Record{
+		Kind: attune.KindDecision, Key: key, Time: d.At, ReceivedAt: d.At, Payload: d.AppendLog(payload, b.inputs),
+	}
+	clear(b.inputs) // the people they are of may go
+	clear(b.ids)
 }
 
 // maxSpare bounds the payload whose memory is used again.
 const maxSpare = 16 << 10
-
-// AppendLog appends d as JSON, without the attributes of items: the catalog
-// has them.
-func AppendLog(b []byte, d *attune.DecisionLog) []byte {
-	b = appendDecision(b, &d.Decision, bare)
-	b = b[:len(b)-1]
-	if d.UserID != "" {
-		b = append(b, `,"user_id":`...)
-		b = appendString(b, d.UserID)
-	}
-	if d.AnonymousID != "" {
-		b = append(b, `,"anonymous_id":`...)
-		b = appendString(b, d.AnonymousID)
-	}
-	b = appendMade(b, d)
-	b = append(b, `,"at":`...)
-	b = strconv.AppendInt(b, int64(d.At), 10)
-	b = append(b, `,"micros":`...)
-	b = strconv.AppendInt(b, d.Micros, 10)
-	return append(b, '}')
-}

@@ -153,12 +153,12 @@ func (s *Server) record(d *attune.Decision, res *results, took time.Duration) {
 	if s.o.Logger == nil {
 		return
 	}
-	log := attune.DecisionLog{
+	log := &attune.DecisionLog{
 		Decision: *d, UserID: res.asked.user, AnonymousID: res.asked.device,
 		At: s.o.Clock(), Micros: took.Microseconds(),
 		Asked: res.ask.Placements, Segments: res.segments, Context: res.ask.Context,
 	}
-	if !s.o.Logger.Logged(&log, res.person) && s.o.Metrics != nil {
+	if !s.o.Logger.Logged(log, res.person) && s.o.Metrics != nil {
 		s.o.Metrics.Dropped()
 	}
 }

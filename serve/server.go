@@ -126,8 +126,8 @@ type Appender interface {
 
 // DecisionLogger keeps what was answered; a Recorder does.
 type DecisionLogger interface {
-	// Logged takes d, which was made for a person (nil: nobody), or returns
-	// false when its queue is full. It must not block.
+	// Logged takes d, which was made for a person (nil: nobody) and is its own
+	// from then on, or returns false when its queue is full. It must not block.
 	Logged(d *attune.DecisionLog, of *profile.Person) bool
 }
 
