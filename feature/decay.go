@@ -112,9 +112,9 @@ func (a affinity) merge(dst, src *cell) {
 	out := make([]weight, 0, len(dst.weights)+len(src.weights))
 	size := 0
 	for i := range src.weights {
-		size += len(src.weights[i].tiles)
+		size += len(src.weights[i].tiles) + 1 // of a key that both have, dst's newest tile as well
 	}
-	room := make([]tile, 0, size) // one allocation for the copies of all
+	room := make([]tile, 0, size) // one allocation for nearly all
 	copied := func(w *weight) weight {
 		from := len(room)
 		room = append(room, w.tiles...)
@@ -128,8 +128,10 @@ func (a affinity) merge(dst, src *cell) {
 		case order > 0:
 			out, y = append(out, copied(&y[0])), y[1:]
 		default:
-			w := weight{key: x[0].key, newest: max(x[0].newest, y[0].newest), tiles: mergeTiles(x[0].tiles, y[0].tiles, plus)}
-			if len(w.tiles) > 0 {
+			w := weight{key: x[0].key, newest: max(x[0].newest, y[0].newest)}
+			from := len(room)
+			room = unionTiles(room, x[0].tiles, y[0].tiles, plus)
+			if w.tiles = room[from:len(room):len(room)]; len(w.tiles) > 0 {
 				w.tiles = a.prune(w.tiles)
 			}
 			out, x, y = append(out, w), x[1:], y[1:]

@@ -242,6 +242,33 @@ func indices(n int) []int {
 	return out
 }
 
+// Merging into a State that shares another's memory comes to the same, and
+// leaves the other as it was.
+func TestShare(t *testing.T) {
+	s := compile(t, everyKind(t))
+	rapid.Check(t, func(r *rapid.T) {
+		es := events(r, 30)
+		a := rapid.IntRange(0, len(es)).Draw(r, "first")
+		b := rapid.IntRange(a, len(es)).Draw(r, "second")
+		base := fold(s, es[:a])
+		before := s.AppendBinary(base, nil)
+		for range 2 {
+			c := base.Share()
+			s.Merge(&c, fold(s, es[a:b]))
+			s.Merge(&c, fold(s, es[b:]))
+			if got, want := s.AppendBinary(&c, nil), s.AppendBinary(fold(s, es), nil); !bytes.Equal(got, want) {
+				r.Fatalf("state:\n got %x\nwant %x", got, want)
+			}
+			if got, want := readable(t, s, &c, noon), readable(t, s, fold(s, es), noon); got != want {
+				r.Fatalf("read:\n got %s\nwant %s", got, want)
+			}
+			if after := s.AppendBinary(base, nil); !bytes.Equal(before, after) {
+				r.Fatalf("merging into what shares it changed the original:\n was %x\n now %x", before, after)
+			}
+		}
+	})
+}
+
 // A copy made by Merge goes its own way: inline events are folded over one.
 func TestMergeCopies(t *testing.T) {
 	s := compile(t, everyKind(t))

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -32,6 +33,7 @@ func (st *State) Newest() attune.Millis { return attune.Millis(st.newest) }
 type cell struct {
 	rank    int32
 	approx  bool     // a cap was passed
+	shared  bool     // tiles, entries and weights are another State's too
 	n       int64    // events (or products) that counted
 	newest  int64    // time of the newest of them
 	v       int64    // sum, least or most
@@ -136,12 +138,42 @@ func (c *cell) merge(a aggregator, src *cell) {
 	if src.n == 0 {
 		return
 	}
+	if c.shared {
+		c.unshare(a, src)
+	}
 	if c.n == 0 || src.newest > c.newest {
 		c.newest = src.newest
 	}
 	c.approx = c.approx || src.approx
 	a.merge(c, src)
 	c.n += src.n
+}
+
+// unshare readies a shared cell for the merge of src: what that would write to
+// becomes its own. Merges make lists anew, but they move single tiles in place,
+// and an edge its only entry.
+func (c *cell) unshare(a aggregator, src *cell) {
+	c.shared = false
+	c.tiles, c.entries, c.weights = slices.Clip(c.tiles), slices.Clip(c.entries), slices.Clip(c.weights)
+	if len(src.tiles) < 2 && len(c.tiles) > 0 {
+		c.tiles = append(make([]tile, 0, len(c.tiles)+1), c.tiles...)
+	}
+	if _, ok := a.(edge); ok {
+		c.entries = slices.Clone(c.entries)
+	}
+}
+
+// Share returns a State that is as st is and shares its memory, so that it
+// costs next to nothing. Neither may be folded into afterwards, nor may
+// anything be merged into st; what is returned may be merged into.
+func (st *State) Share() State {
+	out := State{newest: st.newest, cut: st.cut, orders: slices.Clip(st.orders)}
+	out.cells = append(make([]cell, 0, len(st.cells)+2), st.cells...)
+	for i := range out.cells {
+		out.cells[i].shared = true
+	}
+	out.unsettle()
+	return out
 }
 
 // cell returns the cell of the definition with that rank, making it. It is

@@ -79,7 +79,11 @@ func mergeTiles(a, b []tile, f combine) []tile {
 	if len(b) == 1 {
 		return addTile(a, b[0], f)
 	}
-	out := make([]tile, 0, len(a)+len(b))
+	return unionTiles(make([]tile, 0, len(a)+len(b)), a, b, f)
+}
+
+// unionTiles appends the union of a and b to out.
+func unionTiles(out, a, b []tile, f combine) []tile {
 	for len(a) > 0 && len(b) > 0 {
 		switch {
 		case a[0].at < b[0].at:

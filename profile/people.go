@@ -40,6 +40,9 @@ type kept struct {
 	mu      sync.Mutex
 	sources []source
 	shape   *shape
+	// identities and session are those of shape; nil until they were asked for.
+	identities []Identity
+	session    uint64
 	// cold is the merge of all sources but those in hot, which are indexes of
 	// sources; nil when every source is hot. warm is the merge of all but
 	// last, the one source that changed the last time; nil when that is not
@@ -186,7 +189,8 @@ func (pp *People) refresh(ctx context.Context, key string, k *kept) (*Person, er
 	if before == nil || k.broken {
 		return pp.rebuild(ctx, key, k)
 	}
-	var moved []int
+	var few [maxHot + 1]int
+	moved := few[:0]
 	quiet := true
 	for i := range k.sources {
 		src := &k.sources[i]
@@ -234,19 +238,14 @@ func (pp *People) remerge(ctx context.Context, key string, k *kept, moved []int)
 		k.warm, k.last = nil, -1
 		return pp.mergeAll(ctx, key, k)
 	}
-	if k.last != moved[0] {
-		k.warm, k.last = nil, moved[0]
-		return pp.mergeAll(ctx, key, k)
-	}
-	if k.warm == nil {
-		warm, err := pp.mergeBut(ctx, k, k.last)
+	if k.last != moved[0] || k.warm == nil {
+		warm, err := pp.mergeBut(ctx, k, moved[0])
 		if err != nil {
 			return nil, err
 		}
-		k.warm = warm
+		k.warm, k.last = warm, moved[0]
 	}
-	state := &State{}
-	pp.parts.folder.Merge(state, k.warm)
+	state := k.warm.share()
 	if err := pp.mergeSource(ctx, k, k.last, state); err != nil {
 		return nil, err
 	}
@@ -255,7 +254,7 @@ func (pp *People) remerge(ctx context.Context, key string, k *kept, moved []int)
 
 // rebuild finds out anew who and what belongs to the person, and merges all.
 func (pp *People) rebuild(ctx context.Context, key string, k *kept) (*Person, error) {
-	k.sources, k.shape = k.sources[:0], &shape{}
+	k.sources, k.shape, k.identities = k.sources[:0], &shape{}, nil
 	k.hot, k.cold, k.warm, k.last = k.hot[:0], nil, nil, -1
 	if id, user := identity.User(key); user {
 		known := map[string]stamp{}
@@ -338,7 +337,7 @@ func (pp *People) mergeBut(ctx context.Context, k *kept, but int) (*State, error
 	}
 	state := &State{}
 	if k.cold != nil {
-		pp.parts.folder.Merge(state, k.cold)
+		state = k.cold.share()
 	}
 	for _, i := range k.hot {
 		if i == but {
@@ -381,16 +380,19 @@ func (k *kept) build(pp *People, key string, state *State) *Person {
 		p.Vector[i], p.held[i] = Applied{k.sources[i].key, k.sources[i].applied}, k.sources[i].held
 		p.Version += k.sources[i].applied
 	}
-	if id, device := identity.Device(key); device {
-		p.Identities = []Identity{{Type: "anonymous_id", ID: id, Verified: true}}
-	} else {
-		p.Identities = k.shape.identities()
-	}
 	// A device that made room for another takes its offset with it.
 	if before := k.person.Load(); before != nil && p.Version <= before.Version && !slices.Equal(p.Vector, before.Vector) {
 		p.Version = before.Version + 1
 	}
-	p.session = p.Session()
+	if k.identities == nil {
+		k.identities = k.shape.identities()
+		if id, device := identity.Device(key); device {
+			k.identities = []Identity{{Type: "anonymous_id", ID: id, Verified: true}}
+		}
+		p.Identities = k.identities
+		k.session = p.Session()
+	}
+	p.Identities, p.session = k.identities, k.session
 	return p
 }
 

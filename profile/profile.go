@@ -83,3 +83,11 @@ func merge(set *feature.Set, dst, src *State) {
 	}
 	dst.Traits.merge(src.Traits)
 }
+
+// share returns a state that is as s is and shares its memory. s must not
+// change afterwards; what is returned may be merged into, and not folded into.
+func (s *State) share() *State {
+	out := *s
+	out.Features = s.Features.Share()
+	return &out
+}
