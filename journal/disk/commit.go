@@ -14,7 +14,7 @@ import (
 const (
 	// batchBytes bounds what one commit gathers beyond its first request, so
 	// that a batch stays well below the memtable.
-	batchBytes = 16 << 20
+	batchBytes = 4 << 20
 	// entryBytes is what Pebble's batch adds to a record at most, and is also
 	// charged for it in the queue.
 	entryBytes = keyLen + 11

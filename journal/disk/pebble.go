@@ -95,8 +95,8 @@ func pebbleOptions(lock *pebble.Lock, f *fault) *pebble.Options {
 	o := &pebble.Options{
 		Lock:                        lock,
 		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   16 << 20,
-		MemTableSize:                32 << 20,
+		CacheSize:                   8 << 20,
+		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       64,
@@ -126,7 +126,27 @@ func pebbleOptions(lock *pebble.Lock, f *fault) *pebble.Options {
 			RewriteMinimumAge: time.Hour, TargetGarbageRatio: 1,
 		}
 	}
+	o.Experimental.SpanPolicyFunc = ownTables
 	return o
+}
+
+// splitPartitions is how many partitions have tables of their own; the others
+// share, since many partitions would make many small tables.
+const splitPartitions = 16
+
+// ownTables ends a table where its partition ends. Offsets only rise, so that
+// such a table overlaps no other, and nothing is merged until there are many
+// small ones to be made one; a table of several partitions overlaps everything
+// between its ends, and is merged with all of it again and again.
+func ownTables(key []byte) (pebble.SpanPolicy, []byte, error) {
+	if len(key) < 2 {
+		return pebble.SpanPolicy{}, nil, nil
+	}
+	partition := binary.BigEndian.Uint16(key)
+	if partition >= splitPartitions {
+		return pebble.SpanPolicy{}, nil, nil
+	}
+	return pebble.SpanPolicy{}, binary.BigEndian.AppendUint16(nil, partition+1), nil
 }
 
 // fault is Pebble's logger, and remembers the write that could not be made
