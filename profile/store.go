@@ -40,15 +40,36 @@ type Batch struct {
 	// trimmed from the journal.
 	Sync bool
 
-	buf []byte
-	ops []op
+	// Behind a pointer, since every part has room for a batch of its own.
+	*changes
 }
 
-// op is one change: buf[key:value] and buf[value:end], or a deletion.
-type op struct {
-	key, value, end int
-	deleted         bool
+// changes are what a batch holds. They lie in pieces, so that many of them grow
+// without being moved: the full ones, then last.
+type changes struct {
+	full  [][]byte
+	last  []byte
+	spare [][]byte // empty pieces for later use
+	size  int
+	ops   []op
 }
+
+// op is one change: in its piece, [key:value] and [value:end], or a deletion.
+type op struct {
+	piece           int32
+	deleted         bool
+	key, value, end int
+}
+
+const (
+	// pieceBytes is what a piece holds; a value that does not fit into its rest
+	// makes it larger.
+	pieceBytes = 1 << 20
+	// pieceRest is how much may stay free, so that values seldom do.
+	pieceRest = 32 << 10
+	// maxSpare bounds the pieces a batch keeps for its next use.
+	maxSpare = 4
+)
 
 // Put sets key to value. It copies both.
 func (b *Batch) Put(key, value []byte) {
@@ -57,12 +78,28 @@ func (b *Batch) Put(key, value []byte) {
 
 // put sets key to what appendTo appends.
 func (b *Batch) put(key []byte, appendTo func([]byte) []byte) {
-	o := op{key: len(b.buf)}
-	b.buf = append(b.buf, key...)
-	o.value = len(b.buf)
-	b.buf = appendTo(b.buf)
-	o.end = len(b.buf)
-	b.ops = append(b.ops, o)
+	if b.changes == nil {
+		b.changes = &changes{}
+	}
+	if len(b.last) > pieceBytes-pieceRest {
+		b.turn()
+	}
+	at := len(b.last)
+	b.last = append(b.last, key...)
+	value := len(b.last)
+	b.last = appendTo(b.last)
+	b.size += len(b.last) - at
+	b.ops = append(b.ops, op{piece: int32(len(b.full)), key: at, value: value, end: len(b.last)}) //nolint:gosec // far below 2^31 pieces
+}
+
+// turn begins a new piece.
+func (c *changes) turn() {
+	c.full = append(c.full, c.last)
+	if n := len(c.spare); n > 0 {
+		c.last, c.spare = c.spare[n-1], c.spare[:n-1]
+		return
+	}
+	c.last = make([]byte, 0, pieceBytes)
 }
 
 // Delete removes key. It copies it.
@@ -73,24 +110,38 @@ func (b *Batch) Delete(key []byte) {
 
 // add appends the changes of o.
 func (b *Batch) add(o *Batch) {
-	at := len(b.buf)
-	b.buf = append(b.buf, o.buf...)
-	for _, x := range o.ops {
-		x.key, x.value, x.end = x.key+at, x.value+at, x.end+at
-		b.ops = append(b.ops, x)
+	if o.changes == nil {
+		return
 	}
+	for _, x := range o.ops {
+		key, value := o.change(x)
+		b.put(key, func(buf []byte) []byte { return append(buf, value...) })
+		b.ops[len(b.ops)-1].deleted = x.deleted
+	}
+}
+
+// change returns what x says.
+func (c *changes) change(x op) (key, value []byte) {
+	p := c.last
+	if int(x.piece) < len(c.full) {
+		p = c.full[x.piece]
+	}
+	return p[x.key:x.value:x.value], p[x.value:x.end:x.end]
 }
 
 // Each calls put or drop for every change, in the order they were made. The
 // slices are the batch's.
 func (b *Batch) Each(put func(key, value []byte) error, drop func(key []byte) error) error {
+	if b.changes == nil {
+		return nil
+	}
 	for _, o := range b.ops {
-		key := b.buf[o.key:o.value:o.value]
+		key, value := b.change(o)
 		var err error
 		if o.deleted {
 			err = drop(key)
 		} else {
-			err = put(key, b.buf[o.value:o.end:o.end])
+			err = put(key, value)
 		}
 		if err != nil {
 			return err
@@ -99,21 +150,47 @@ func (b *Batch) Each(put func(key, value []byte) error, drop func(key []byte) er
 	return nil
 }
 
-// Len is the number of changes, and Size their bytes.
-func (b *Batch) Len() int { return len(b.ops) }
+// Len is the number of changes.
+func (b *Batch) Len() int {
+	if b.changes == nil {
+		return 0
+	}
+	return len(b.ops)
+}
 
 // Size is the bytes of all keys and values.
-func (b *Batch) Size() int { return len(b.buf) }
-
-// maxReset is the memory a batch keeps for its next use.
-const maxReset = 16 << 20
-
-// Reset empties b for another use. Memory of an unusually large one is let go.
-func (b *Batch) Reset() {
-	if cap(b.buf) > maxReset {
-		b.buf, b.ops = nil, nil
+func (b *Batch) Size() int {
+	if b.changes == nil {
+		return 0
 	}
-	*b = Batch{buf: b.buf[:0], ops: b.ops[:0]}
+	return b.size
+}
+
+// maxOps is how many changes a batch keeps room for.
+const maxOps = 64 << 10
+
+// Reset empties b for another use. What an unusually large one took is let go.
+func (b *Batch) Reset() {
+	if b.changes != nil {
+		b.reset()
+	}
+	*b = Batch{changes: b.changes}
+}
+
+func (c *changes) reset() {
+	for i, p := range c.full {
+		if len(c.spare) < maxSpare && cap(p) <= 2*pieceBytes {
+			c.spare = append(c.spare, p[:0])
+		}
+		c.full[i] = nil
+	}
+	if cap(c.last) > 2*pieceBytes {
+		c.last = nil
+	}
+	if cap(c.ops) > maxOps {
+		c.ops = nil
+	}
+	c.full, c.last, c.size, c.ops = c.full[:0], c.last[:0], 0, c.ops[:0]
 }
 
 // The keys of parts in a store. Other packages that keep state in the same
