@@ -32,7 +32,7 @@ func (n *Node) Sink(source string) *Sink {
 // importLag is how many records an import may be ahead of the pipeline: few
 // enough that the journal still has them in memory, so that they are folded
 // without being read from disk again.
-const importLag = 100_000
+const importLag = 20_000
 
 // Events makes events durable, with the trust of the server secret: whoever
 // can write into the data directory needs no other.

@@ -120,9 +120,10 @@ const largeEvent = 4 << 20
 
 // What an import asks for itself.
 const (
-	importCheckpoint = feature.Duration(10 * time.Second)
-	importCache      = 768 << 20
-	importGC         = 200 // percent
+	importCheckpoint = feature.Duration(2 * time.Second)
+	importTail       = 24 << 20
+	importGC         = 150 // percent
+	importMemory     = 820 << 20
 )
 
 // local imports into the data directory, dir, of a node that is not running.
@@ -141,6 +142,9 @@ func (c *importCommand) local(a *app, in file.Import) (dir string, sum file.Summ
 		// nobody is served, buys a seventh of its time.
 		defer debug.SetGCPercent(debug.SetGCPercent(importGC))
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(importMemory))
+	}
 	in.Sink = n.Sink(c.Source)
 	err = n.Work(a.ctx, importing(&sum, in))
 	return cfg.DataDir, sum, err
@@ -158,7 +162,7 @@ func openLocal(a *app, cfg config.Config, log *slog.Logger) (*node.Node, error) 
 	// Nobody reads meanwhile, and a crash costs a repeated import. So people
 	// are written seldom, and the memory that readers would have keeps them.
 	cfg.Profiles.Checkpoint = max(cfg.Profiles.Checkpoint, importCheckpoint)
-	cfg.Profiles.CacheBytes = max(cfg.Profiles.CacheBytes, importCache)
+	cfg.Journal.TailBytes = min(cfg.Journal.TailBytes, importTail)
 	n, err := node.Open(a.ctx, cfg, node.Options{Log: log})
 	if errors.Is(err, attune.ErrBusy) {
 		return nil, fmt.Errorf("%w; a running server takes imports with --url and --secret", err)

@@ -42,7 +42,7 @@ type Import struct {
 	// Progress hears, now and then and from one goroutine at a time, how far
 	// the reading has come. Nil is nobody.
 	Progress func(p Progress)
-	// Batch is how many events go to the sink at once; 0 is 2,000.
+	// Batch is how many events go to the sink at once; 0 is 1,000.
 	Batch int
 }
 
@@ -84,8 +84,9 @@ type batch struct {
 	size   int
 }
 
-// maxBatchBytes bounds a batch of large events.
-const maxBatchBytes = 2 << 20
+// maxBatchBytes bounds a batch of large events. The collector keeps its memory
+// from one batch to the next as long as they are of about this size.
+const maxBatchBytes = 448 << 10
 
 // Run reads the files on one goroutine and stores what they say on another,
 // with at most a few batches between them. On an error the summary says how
@@ -94,7 +95,7 @@ const maxBatchBytes = 2 << 20
 func Run(ctx context.Context, in Import) (Summary, error) {
 	r := &run{Import: in, sum: Summary{Reasons: map[string]int64{}, ExcludeReasons: map[string]int64{}}}
 	if r.Batch <= 0 {
-		r.Batch = 2000
+		r.Batch = 1000
 	}
 	if r.ShiftTo != 0 {
 		newest, err := r.look(ctx)

@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"time"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
@@ -119,7 +120,9 @@ func (s *segment) event(e []byte, part int) (Row, error) {
 	row := Row{Number: s.row}
 	var at gjson.Result
 	id, original := "", false
-	gjson.ParseBytes(e).ForEach(func(k, v gjson.Result) bool {
+	// Not ParseBytes, which copies e: what is kept of the results, a time, is not
+	// part of e any more when it changes.
+	gjson.Parse(unsafe.String(unsafe.SliceData(e), len(e))).ForEach(func(k, v gjson.Result) bool { //nolint:gosec // e does not change meanwhile
 		switch k.Str {
 		case "messageId":
 			id = v.String()
