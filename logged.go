@@ -48,7 +48,11 @@ func (d *DecisionLog) AppendLog(b []byte, inputs []Input) []byte {
 	w := logWriter{b: append(b, loggedFormat)}
 	w.text(d.ID)
 	w.number(d.ProfileVersion)
-	w.flag(d.Stale)
+	stale := byte(0)
+	if d.Stale {
+		stale = 1
+	}
+	w.b = append(w.b, stale)
 	w.text(d.UserID)
 	w.text(d.AnonymousID)
 	w.b = binary.AppendVarint(w.b, int64(d.At))
@@ -99,14 +103,6 @@ func (w *logWriter) number(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
 func (w *logWriter) count(n int) { w.number(uint64(n)) } //nolint:gosec // a length
 
 func (w *logWriter) text(s string) { w.b = append(binary.AppendUvarint(w.b, uint64(len(s))), s...) }
-
-func (w *logWriter) flag(v bool) {
-	if v {
-		w.b = append(w.b, 1)
-		return
-	}
-	w.b = append(w.b, 0)
-}
 
 // halfByte is the most that half a byte says.
 const halfByte = 15

@@ -25,9 +25,9 @@ func TestLogIsReadBack(t *testing.T) {
 			At: attune.Millis(rapid.Int32().Draw(t, "at")), Micros: int64(rapid.Int32().Draw(t, "micros")),
 			Segments: texts.Draw(t, "segments"),
 		}
-		made := rapid.Bool().Draw(t, "made")
+		config := uint64(rapid.IntRange(0, 1).Draw(t, "config"))
 		for range rapid.IntRange(0, 3).Draw(t, "placements") {
-			d.Placements[text.Draw(t, "name")] = answer(t, text, made)
+			d.Placements[text.Draw(t, "name")] = answer(t, text, config)
 		}
 		if rapid.Bool().Draw(t, "asked") {
 			d.Asked = []attune.Ask{{ID: "similar", Item: text.Draw(t, "item"), Limit: 5, Items: texts.Draw(t, "items"), Query: "x"}}
@@ -53,7 +53,7 @@ func TestLogIsReadBack(t *testing.T) {
 			}
 		}
 		for _, a := range d.Placements {
-			if made {
+			if config > 0 {
 				d.Versions = map[string]uint64{"config": a.Config, "catalog": a.Catalog}
 			}
 		}
@@ -71,13 +71,10 @@ func TestLogIsReadBack(t *testing.T) {
 	})
 }
 
-func answer(t *rapid.T, text *rapid.Generator[string], made bool) *attune.Answer {
+func answer(t *rapid.T, text *rapid.Generator[string], config uint64) *attune.Answer {
 	a := &attune.Answer{
 		Items: []attune.Ranked{}, Model: text.Draw(t, "model"), Fallback: text.Draw(t, "fallback"),
-		Experiment: text.Draw(t, "experiment"), Variant: text.Draw(t, "variant"),
-	}
-	if made {
-		a.Config, a.Catalog = 3, 70
+		Experiment: text.Draw(t, "experiment"), Variant: text.Draw(t, "variant"), Config: config, Catalog: 70,
 	}
 	if rapid.Bool().Draw(t, "explain") {
 		a.Explain = &attune.Explanation{Generators: []attune.GeneratorTrace{}, Filtered: map[string]int{"x": 1}, Micros: 4}

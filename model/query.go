@@ -29,6 +29,8 @@ type Query struct {
 	KeepCurrent bool
 	// Skip, when not nil, drops an item before the best N are taken.
 	Skip func(item int32) bool
+	// Unsorted leaves the N best in any order, for who ranks them anew.
+	Unsorted bool
 }
 
 // Scratch is the memory of one query at a time: 16 bytes for every item number
@@ -90,16 +92,52 @@ func (s *Sessions) Query(q *Query, scratch *Scratch, dst []Scored) []Scored {
 	distinct := s.neighbours(window, self, min(cmp.Or(q.M, 500), s.perItem), scratch)
 	s.vote(l, cmp.Or(q.K, 500), scratch)
 
-	out := newBest(dst, n)
+	voted := q.voted(scratch)
 	all := s.log(s.indexed)
-	for _, y := range scratch.touched {
-		if y == window[0] && !q.KeepCurrent || q.Shared && scratch.cells[y].others == 0 || q.Skip != nil && q.Skip(y) {
-			continue
+	if q.Unsorted && len(voted) <= n {
+		for _, y := range voted {
+			idf := all - s.log(int(s.supports[y]))
+			dst = append(dst, Scored{Item: y, Score: scratch.cells[y].score * idf / distinct})
 		}
-		idf := all - s.log(int(s.seen(y).support))
+		return dst
+	}
+	out := newBest(dst, n)
+	for _, y := range voted {
+		idf := all - s.log(int(s.supports[y]))
 		out.offer(Scored{Item: y, Score: scratch.cells[y].score * idf / distinct})
 	}
+	if q.Unsorted {
+		return out.dst
+	}
 	return out.sorted()
+}
+
+// voted returns the items that were voted for and may be answered.
+func (q *Query) voted(scratch *Scratch) []int32 {
+	items, w := scratch.touched, 0
+	for _, y := range items {
+		// Whether more than one owner voted is a coin's throw: no branch on it.
+		items[w] = y
+		w += bit(!q.Shared || scratch.cells[y].others != 0)
+	}
+	items, w = items[:w], 0
+	for _, y := range items {
+		if y == q.Items[0] && !q.KeepCurrent || q.Skip != nil && q.Skip(y) {
+			continue
+		}
+		items[w] = y
+		w++
+	}
+	return items[:w]
+}
+
+// bit is 1 where v holds, made without a branch.
+func bit(v bool) int { //nolint:revive // v is what is counted
+	var n int
+	if v {
+		n = 1
+	}
+	return n
 }
 
 // neighbours fills scratch.near with the m newest sessions that share an item
@@ -123,8 +161,12 @@ func (s *Sessions) neighbours(window []int32, self int32, m int, scratch *Scratc
 		n++
 	}
 	found, length := scratch.near[:0], int32(len(window)) //nolint:gosec // at most maxL
-	if n == 1 {
+	switch {
+	case n == 1:
 		scratch.near = alone(found, lists[0], length-places[0], places[0], self, m)
+		return distinct
+	case n <= few:
+		scratch.near = merged(found, (*[few][]entry)(lists[:]), (*[few]int32)(places[:]), length, self, m)
 		return distinct
 	}
 	for len(found) < m {
@@ -172,6 +214,50 @@ func alone(dst []near, list []entry, similarity, pos, self int32, m int) []near 
 	return dst
 }
 
+// few is how many postings have a merge of their own.
+const few = 3
+
+// merged is neighbours of up to few postings, the rest of which are empty: the
+// merge where each step is a coin's throw, done without branches on it.
+func merged(dst []near, lists *[few][]entry, places *[few]int32, length, self int32, m int) []near {
+	a, b, c := lists[0], lists[1], lists[2]
+	i, j, k := len(a)-1, len(b)-1, len(c)-1
+	// What a session is that is in some of the three, by a bit for each.
+	var kinds [1 << few]near
+	for in := 1; in < len(kinds); in++ {
+		for l := few - 1; l >= 0; l-- {
+			if in>>l&1 == 1 {
+				kinds[in].similarity += length - places[l]
+				kinds[in].pos = places[l]
+			}
+		}
+	}
+	dst = slices.Grow(dst, m+1)[:m+1]
+	n := 0
+	for n < m {
+		x, y, z := newestOf(a, i), newestOf(b, j), newestOf(c, k)
+		newest := max(x.order, y.order, z.order)
+		if newest == 0 {
+			break // orders begin at 1 (the first touch)
+		}
+		inA, inB, inC := bit(x.order == newest), bit(y.order == newest), bit(z.order == newest)
+		i, j, k = i-inA, j-inB, k-inC
+		add := kinds[inA|inB<<1|inC<<2]
+		add.slot = x.slot&-int32(inA) | y.slot&-int32(inB) | z.slot&-int32(inC) //nolint:gosec // 0 or 1, and one slot
+		dst[n] = add
+		n += bit(add.slot != self)
+	}
+	return dst[:n]
+}
+
+// newestOf is list[i], or an entry before all others.
+func newestOf(list []entry, i int) entry {
+	if uint(i) < uint(len(list)) { // -1 is past every length
+		return list[i]
+	}
+	return entry{}
+}
+
 // vote lets the k most similar neighbours, ties to the newer, score the items
 // they have. Similarities are small whole numbers, so the k best are found by
 // counting.
@@ -187,17 +273,14 @@ func (s *Sessions) vote(l, k int, scratch *Scratch) {
 	}
 	// Of the lowest similarity that votes, the newest that still fit.
 	ties := room + int(scratch.counts[floor])
-	voters := scratch.voters[:0]
+	voters, w := scratch.voters[:0], 0
 	for _, x := range scratch.near {
-		if int(x.similarity) < floor {
-			continue
-		}
-		if int(x.similarity) == floor {
-			if ties <= 0 {
-				continue
-			}
-			ties--
-		}
+		scratch.near[w] = x
+		tie := bit(int(x.similarity) == floor) & bit(ties > 0)
+		ties -= tie
+		w += bit(int(x.similarity) > floor) | tie
+	}
+	for _, x := range scratch.near[:w] {
 		weight := max(0, 1-0.1*float32(x.pos+1)) * float32(x.similarity)
 		voters = append(voters, voter{s.slots[x.slot].items, weight, uint32(s.slots[x.slot].owner)}) //nolint:gosec // cut on purpose
 	}

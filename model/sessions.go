@@ -46,6 +46,7 @@ type Sessions struct {
 	head, tail int32 // longest untouched, newest touched; -1 when empty
 	current    map[uint64]int32
 	postings   [][]posting // chunks by item number
+	supports   []int32     // by item number: indexed sessions that have it, in its posting or not
 	items      int32       // one more than the highest item number seen
 	indexed    int
 	touches    uint64
@@ -76,7 +77,6 @@ func (e *session) isIndexed() bool { return len(e.items) >= 2 }
 // posting is the newest sessions with one item, oldest first, by order.
 type posting struct {
 	entries []entry
-	support int32 // indexed sessions that have the item, kept here or not
 }
 
 type entry struct {
@@ -156,7 +156,7 @@ func (s *Sessions) Join(owner uint64, item int32, at attune.Millis, dst []int32)
 		p := s.posting(it)
 		switch {
 		case !had || fresh && i == len(e.items)-1:
-			p.support++
+			s.supports[it]++
 		default:
 			p.remove(was)
 		}
@@ -197,7 +197,7 @@ func (s *Sessions) unindex(slot int32, order uint64) {
 	for _, it := range e.items {
 		p := s.posting(it)
 		p.remove(order)
-		p.support--
+		s.supports[it]--
 	}
 }
 
@@ -208,6 +208,9 @@ func (s *Sessions) posting(item int32) *posting {
 	c := &s.postings[item/postingChunk]
 	if *c == nil {
 		*c = make([]posting, postingChunk)
+		if n := len(s.postings)*postingChunk - len(s.supports); n > 0 {
+			s.supports = append(s.supports, make([]int32, n)...)
+		}
 	}
 	return &(*c)[item%postingChunk]
 }
@@ -360,7 +363,7 @@ func (s *Sessions) Load(key, value []byte) error {
 	s.indexed++
 	for _, it := range e.items {
 		p := s.posting(it)
-		p.support++
+		s.supports[it]++
 		p.insert(entry{order: e.order(), slot: slot}, s.perItem)
 	}
 	return nil

@@ -310,8 +310,20 @@ func sessionsEqualABatch(t *testing.T, log []click, histories [][]int32) {
 	b := newBatch(log, o)
 	var scratch Scratch
 	for _, h := range histories {
-		got := s.Query(&Query{Items: h, L: 4, M: 300, K: 50, N: 20}, &scratch, nil)
-		same(t, got, b.query(h, 4, 300, 50), 20)
+		for l := 2; l <= 4; l++ { // one to three postings, and more
+			got := s.Query(&Query{Items: h, L: l, M: 300, K: 50, N: 20}, &scratch, nil)
+			same(t, got, b.query(h, l, 300, 50), 20)
+			for _, n := range []int{20, 2000} {
+				q := Query{Items: h, L: l, M: 300, K: 50, N: n, Shared: true}
+				want := s.Query(&q, &scratch, nil)
+				q.Unsorted = true
+				got := s.Query(&q, &scratch, nil)
+				slices.SortFunc(got, func(a, b Scored) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+				if !slices.Equal(got, want) {
+					t.Fatalf("unsorted %v, want %v in any order", got, want)
+				}
+			}
+		}
 	}
 }
 

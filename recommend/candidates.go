@@ -234,7 +234,7 @@ func (s *scratch) sessions(g *generator) string {
 	if len(s.seeds) == 0 {
 		return "nothing was viewed"
 	}
-	s.knnQuery = model.Query{Items: s.seeds, L: sessionL, K: sessionK, N: s.wanted, Owner: s.q.Person.Session(), Shared: true}
+	s.knnQuery = model.Query{Items: s.seeds, L: sessionL, K: sessionK, N: s.wanted, Owner: s.q.Person.Session(), Shared: true, Unsorted: true}
 	if s.restricted {
 		s.knnQuery.Skip = func(item int32) bool { return s.allowed.get(item) < 0 }
 	}
