@@ -2,6 +2,7 @@ package collect
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/mileusna/useragent"
 	"github.com/tidwall/gjson"
@@ -32,9 +33,7 @@ func (c *agentCache) read(text string) agent {
 	if len(text) > maxAgent {
 		text = cut(text, maxAgent)
 	}
-	var buf [maxAgent]byte
-	key := append(buf[:0], text...)
-	if a, ok := c.seen.get(key); ok {
+	if a, ok := c.seen.get(unsafe.Slice(unsafe.StringData(text), len(text))); ok { //nolint:gosec // get only reads
 		return a
 	}
 	text = strings.Clone(text)

@@ -210,15 +210,15 @@ func appendItems(b []byte, w *work, e *attune.Event, items Items) []byte {
 	start := len(b)
 	for i := range w.products[:min(len(w.products), maxEnrichedItems)] {
 		p := &w.products[i]
-		has := gjson.GetMany(p.Raw, "category", "brand")
-		if has[0].Type == gjson.String && has[1].Type == gjson.String || w.listed(i) {
+		hasCategory, hasBrand := says(p)
+		if hasCategory && hasBrand || w.listed(i) {
 			continue
 		}
 		category, brand, ok := items.Attributes(p.ID)
-		if has[0].Type == gjson.String {
+		if hasCategory {
 			category = ""
 		}
-		if has[1].Type == gjson.String {
+		if hasBrand {
 			brand = ""
 		}
 		if !ok || category == "" && brand == "" {
@@ -238,6 +238,22 @@ func appendItems(b []byte, w *work, e *attune.Event, items Items) []byte {
 		b = append(b, '}')
 	}
 	return b
+}
+
+// says reports whether p says its own category and brand. Of two members with
+// one name the first counts.
+func says(p *attune.Product) (category, brand bool) {
+	var c, b gjson.Result
+	gjson.Parse(p.Raw).ForEach(func(k, v gjson.Result) bool {
+		switch {
+		case k.Str == "category" && !c.Exists():
+			c = v
+		case k.Str == "brand" && !b.Exists():
+			b = v
+		}
+		return !c.Exists() || !b.Exists()
+	})
+	return c.Type == gjson.String, b.Type == gjson.String
 }
 
 // listed reports whether product i was already seen under its id: an object

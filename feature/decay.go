@@ -109,7 +109,7 @@ func findWeight(ws []weight, k string) (int, bool) {
 }
 
 func (a affinity) merge(dst, src *cell) {
-	out := make([]weight, 0, len(dst.weights)+len(src.weights))
+	out := make([]weight, 0, len(dst.weights)+len(src.weights)-common(dst.weights, src.weights))
 	size := 0
 	for i := range src.weights {
 		size += len(src.weights[i].tiles) + 1 // of a key that both have, dst's newest tile as well
@@ -143,6 +143,21 @@ func (a affinity) merge(dst, src *cell) {
 	}
 	dst.weights = out
 	a.shed(dst)
+}
+
+// common returns how many keys x and y have both.
+func common(x, y []weight) (n int) {
+	for len(x) > 0 && len(y) > 0 {
+		switch order := strings.Compare(x[0].key, y[0].key); {
+		case order < 0:
+			x = x[1:]
+		case order > 0:
+			y = y[1:]
+		default:
+			n, x, y = n+1, x[1:], y[1:]
+		}
+	}
+	return n
 }
 
 // shed drops keys past the cap, the one not seen for longest first; of two the

@@ -152,10 +152,13 @@ const maxProducts = 1000
 type extraction struct {
 	e        *attune.Event
 	products []attune.Product
-	found    bool              // products is filled
-	learnt   map[string]string // product id → its JSON in Enriched.items
-	looked   bool              // learnt is filled
+	found    bool     // products is filled
+	learnt   []learnt // Enriched.items; few
+	looked   bool     // learnt is filled
 }
+
+// learnt is what the catalog knew of a product, as JSON.
+type learnt struct{ id, raw string }
 
 // lines returns the products of the event.
 func (x *extraction) lines() []attune.Product {
@@ -236,14 +239,16 @@ func (x *extraction) attribute(name string, it *attune.Product) gjson.Result {
 	if !x.looked {
 		x.looked = true
 		gjson.GetBytes(x.e.Enriched, "items").ForEach(func(k, v gjson.Result) bool {
-			if x.learnt == nil {
-				x.learnt = make(map[string]string, 1)
-			}
-			x.learnt[k.Str] = v.Raw
+			x.learnt = append(x.learnt, learnt{id: k.Str, raw: v.Raw})
 			return true
 		})
 	}
-	return member(x.learnt[it.ID], name)
+	for i := len(x.learnt) - 1; i >= 0; i-- {
+		if x.learnt[i].id == it.ID {
+			return member(x.learnt[i].raw, name)
+		}
+	}
+	return gjson.Result{}
 }
 
 // member returns the member called name of the JSON object o.
