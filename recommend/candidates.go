@@ -31,10 +31,10 @@ func (s *scratch) generate() {
 			s.late = true
 			continue
 		}
-		start := s.micros()
+		start := s.trace.now(s)
 		skipped := s.run(g)
 		s.blend(g, int16(i))
-		s.trace.generator(s, g, skipped, s.micros()-start)
+		s.trace.generator(s, g, skipped, start)
 	}
 	s.late = s.late || s.expired()
 }

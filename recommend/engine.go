@@ -301,7 +301,11 @@ func (e *Engine) Decide(q *Query) *attune.Answer {
 	s := e.begin(p, q)
 	defer e.end(s)
 	s.generate()
-	if !s.late {
+	switch {
+	case s.late:
+	case s.simple():
+		s.best()
+	default:
 		s.score()
 		s.trace.snapshot(s)
 		s.take()

@@ -31,15 +31,15 @@ func (s *scratch) answer() *attune.Answer {
 		Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken)),
 		Reads: s.plan.reads, Config: s.engine.world.Version, Catalog: s.engine.world.Catalog.Version(),
 	}
+	// Items are all over the memory: reading them in a loop of its own lets the
+	// misses overlap.
 	for i := range s.taken {
-		c := &s.taken[i]
-		a.Items[i] = attune.Ranked{
-			ID:         s.view.ID(c.item),
-			Score:      float64(c.score),
-			Reason:     s.reason(c),
-			Attributes: s.view.JSON(c.item),
-			Propensity: 1,
-		}
+		c, out := &s.taken[i], &a.Items[i]
+		out.ID, out.Attributes = s.view.ID(c.item), s.view.JSON(c.item)
+		out.Score, out.Propensity = float64(c.score), 1
+	}
+	for i := range s.taken {
+		a.Items[i].Reason = s.reason(&s.taken[i])
 	}
 	return a
 }

@@ -54,7 +54,7 @@ func (s *scratch) fillGiven(own int) (fallback string) {
 // step takes what one step gives, in its order. Every check of eligibility
 // holds here as well.
 func (s *scratch) step(g *generator, gen int16) {
-	start := s.micros()
+	start := s.trace.now(s)
 	skipped := s.run(g)
 	order(s.one)
 	for i := range s.one {
@@ -85,7 +85,7 @@ func (s *scratch) step(g *generator, gen int16) {
 		}
 		s.taken = append(s.taken, c)
 	}
-	s.trace.fallback(s, g, skipped, s.micros()-start)
+	s.trace.fallback(s, g, skipped, start)
 }
 
 func (s *scratch) isTaken(item int32) bool {

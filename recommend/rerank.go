@@ -33,6 +33,38 @@ func (s *scratch) take() {
 	}
 }
 
+// maxBest bounds the answers that are kept sorted while the candidates pass.
+const maxBest = 32
+
+// simple reports whether nothing but scores and each item by itself settle
+// what is shown, and nobody wants to know what becomes of the rest.
+func (s *scratch) simple() bool {
+	p := s.plan
+	return s.trace == nil && s.limit <= maxBest && len(p.boosts) == 0 && p.filter.both == nil && p.Cap.Max == 0
+}
+
+// best is score and take where that is simple: of candidates that would not be
+// shown nothing is asked. O(n + k²·log(n/k)) for candidates in any order.
+func (s *scratch) best() {
+	for i := range s.list {
+		c := &s.list[i]
+		n := len(s.taken)
+		if n == s.limit && !before(c, &s.taken[n-1]) || s.verdict(c.item) != kept {
+			continue
+		}
+		if n == s.limit {
+			n--
+		} else {
+			s.taken = append(s.taken, candidate{})
+		}
+		for n > 0 && before(c, &s.taken[n-1]) {
+			s.taken[n] = s.taken[n-1]
+			n--
+		}
+		s.taken[n] = *c
+	}
+}
+
 func down(h []candidate, i int) {
 	for {
 		child := 2*i + 1

@@ -45,24 +45,33 @@ func (t *trace) tastes(s *scratch, index int) {
 	t.inputs["features."+s.engine.world.Features.Definitions()[index].Name] = read
 }
 
+// now is the time of a step's start, 0 when nobody asks: a clock costs more
+// than most of what a step does.
+func (t *trace) now(s *scratch) int64 {
+	if t == nil {
+		return 0
+	}
+	return s.micros()
+}
+
 func (t *trace) skipped(g *generator, why string) {
 	if t != nil {
 		t.generators = append(t.generators, attune.GeneratorTrace{Name: g.name, Weight: plain(g.weight), Skipped: why})
 	}
 }
 
-func (t *trace) generator(s *scratch, g *generator, skipped string, micros int64) {
+func (t *trace) generator(s *scratch, g *generator, skipped string, start int64) {
 	if t != nil {
 		t.generators = append(t.generators, attune.GeneratorTrace{
-			Name: g.name, Weight: plain(g.weight), Candidates: len(s.one), Micros: micros, Skipped: skipped,
+			Name: g.name, Weight: plain(g.weight), Candidates: len(s.one), Micros: s.micros() - start, Skipped: skipped,
 		})
 	}
 }
 
-func (t *trace) fallback(s *scratch, g *generator, skipped string, micros int64) {
+func (t *trace) fallback(s *scratch, g *generator, skipped string, start int64) {
 	if t != nil {
 		t.generators = append(t.generators, attune.GeneratorTrace{
-			Name: "fallback " + g.name, Candidates: len(s.one), Micros: micros, Skipped: skipped,
+			Name: "fallback " + g.name, Candidates: len(s.one), Micros: s.micros() - start, Skipped: skipped,
 		})
 	}
 }
