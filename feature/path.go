@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -243,9 +244,9 @@ func (x *extraction) attribute(name string, it *attune.Product) gjson.Result {
 			return true
 		})
 	}
-	for i := len(x.learnt) - 1; i >= 0; i-- {
-		if x.learnt[i].id == it.ID {
-			return member(x.learnt[i].raw, name)
+	for _, l := range slices.Backward(x.learnt) {
+		if l.id == it.ID {
+			return member(l.raw, name)
 		}
 	}
 	return gjson.Result{}

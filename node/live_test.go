@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/attune-io/attune"
@@ -18,7 +19,7 @@ func TestLive(t *testing.T) {
 	for i := range n {
 		raw := fmt.Appendf(nil, `{"properties":{"n":%d}}`, i)
 		e := attune.Event{
-			Type: attune.Track, Name: "Seen", UserID: fmt.Sprint(i % people), ReceivedAt: attune.Millis(i) * keepTile, Raw: raw,
+			Type: attune.Track, Name: "Seen", UserID: strconv.Itoa(i % people), ReceivedAt: attune.Millis(i) * keepTile, Raw: raw,
 			Properties: raw[len(`{"properties":`) : len(raw)-1],
 		}
 		l.accepted([]attune.Event{e})

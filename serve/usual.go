@@ -33,7 +33,8 @@ func usual(body []byte) *ask {
 	a := new(ask)
 	u := reading{body: body}
 	// gjson.ParseBytes would copy it all first.
-	u.object(gjson.Parse(unsafe.String(unsafe.SliceData(body), len(body))), func(name string, v gjson.Result) int {
+	text := unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // body does not change
+	u.object(gjson.Parse(text), func(name string, v gjson.Result) int {
 		switch name {
 		case "user_id":
 			return u.string(0, v, &a.UserID)
