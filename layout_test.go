@@ -26,7 +26,7 @@ var layout = map[string]string{
 	"model":     ".",
 	"catalog":   ".",
 	"recommend": ". catalog feature model profile rule",
-	"config":    ". feature recommend rule segment",
+	"config":    ". destination feature recommend rule segment",
 
 	// Seams, their test kits, their backends.
 	"journal":             ".",
@@ -43,6 +43,8 @@ var layout = map[string]string{
 	"serve":        ". catalog identity journal profile",
 
 	// Beside the road.
+	"destination":         ". feature journal",
+	"destination/webhook": ". destination",
 	"console": ".",
 	"sdk/js":  "",
 	"e2e":     "",
