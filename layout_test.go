@@ -45,9 +45,9 @@ var layout = map[string]string{
 	// Beside the road.
 	"destination":         ". feature journal",
 	"destination/webhook": ". destination",
-	"console": ".",
-	"sdk/js":  "",
-	"e2e":     "",
+	"console":             ".",
+	"sdk/js":              "",
+	"e2e":                 "",
 
 	// Assembly.
 	"node":       "*",
