@@ -29,9 +29,13 @@ type Compiled struct {
 // every one there is.
 func (c *Config) Compile() (*Compiled, error) {
 	definitions := c.AllFeatures()
-	names := rule.Names{Features: make([]string, len(definitions)), Segments: make([]string, len(c.Segments))}
+	names := rule.Names{
+		Features: make([]string, len(definitions)), Segments: make([]string, len(c.Segments)),
+		Shapes: make(map[string]feature.Shape, len(definitions)),
+	}
 	for i := range definitions {
 		names.Features[i] = definitions[i].Name
+		names.Shapes[definitions[i].Name] = definitions[i].Shape()
 	}
 	for i := range c.Segments {
 		names.Segments[i] = c.Segments[i].Name

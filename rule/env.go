@@ -111,6 +111,9 @@ func (e *Env) Condition(p Place, expr string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.kind != anything && c.kind != aTruth {
+		return nil, faults{{Line: 1, Column: 1, What: "the value is " + string(c.kind) + ", want a condition, such as a comparison"}}
+	}
 	if t := c.ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, faults{{Line: 1, Column: 1, What: "the value is a " + t.String() + ", want a bool"}}
 	}
@@ -145,6 +148,7 @@ type compiled struct {
 	env  *cel.Env
 	ast  *cel.Ast
 	uses Uses
+	kind kind // of the value, as far as it is known
 }
 
 func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
@@ -165,6 +169,7 @@ func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
 	}
 	u := usage{names: &e.names, info: checked.NativeRep().SourceInfo()}
 	u.walk(checked.NativeRep().Expr())
+	is := u.kindOf(checked.NativeRep().Expr())
 	if len(u.faults) > 0 {
 		return nil, u.faults
 	}
@@ -176,7 +181,7 @@ func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
 	if issues.Err() != nil {
 		return nil, e.issues(p, expr, issues)
 	}
-	return &compiled{env: env, ast: rewritten, uses: u.done()}, nil
+	return &compiled{env: env, ast: rewritten, uses: u.done(), kind: is}, nil
 }
 
 func (c *compiled) plan() (code, error) {

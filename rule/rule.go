@@ -48,6 +48,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/feature"
 )
 
 // Bounds of one expression.
@@ -104,6 +105,9 @@ type Names struct {
 	Traits     []string
 	Segments   []string
 	Attributes []string // of items, beside id
+	// Shapes says what features are, so that one that is compared with what it
+	// can never equal is found too; none is not to know.
+	Shapes map[string]feature.Shape
 }
 
 // Person is what an expression reads of somebody; *profile.Person is one.

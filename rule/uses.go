@@ -185,6 +185,7 @@ func (u *usage) fault(x ast.Expr, what, near string) {
 
 func (u *usage) call(x ast.Expr) {
 	call := x.AsCall()
+	u.sense(x, call)
 	args := call.Args()
 	switch call.FunctionName() {
 	case "_[_]":
