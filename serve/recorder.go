@@ -55,7 +55,7 @@ func (rec *Recorder) Logged(d *attune.DecisionLog, of *profile.Person) bool {
 func (rec *Recorder) Dropped() uint64 { return rec.dropped.Load() }
 
 const (
-	recordBatch = 512
+	recordBatch = 2048                  // more than come while one batch is made durable
 	recordEvery = 10 * time.Millisecond // that decisions are gathered for
 	recordPause = 50 * time.Millisecond // between tries while the journal is busy
 )
@@ -167,4 +167,4 @@ func (b *book) add(e *entry) {
 }
 
 // maxSpare bounds the payload whose memory is used again.
-const maxSpare = 16 << 10
+const maxSpare = 4 << 10
