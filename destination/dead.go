@@ -113,9 +113,14 @@ func (r *Runner) Status() Status {
 	switch {
 	case !r.def.On():
 		s.State = "off"
-	case r.health.failures >= troubled || r.health.asked.After(r.opt.Now()):
+	case r.health.down() || r.health.asked.After(r.opt.Now()):
 		s.State = "paused"
 	}
+	open := 0 // some of it may not be in the queue again yet
+	for _, at := range r.open {
+		open += len(at)
+	}
+	s.Pending = max(s.Pending, open)
 	for i, last := range end {
 		if at := r.read[i]; last > at {
 			s.Behind += last - at

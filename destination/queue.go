@@ -59,6 +59,15 @@ func (q *queue) next(now time.Time) (l *line, wait time.Duration) {
 	return heap.Pop(&q.order).(*line), 0 //nolint:forcetypeassert // the heap holds nothing else
 }
 
+// probe takes the first line though it is not due, unless its receiver said
+// when; else it returns nil.
+func (q *queue) probe() *line {
+	if q.order.Len() == 0 || q.order[0].asked {
+		return nil
+	}
+	return heap.Pop(&q.order).(*line) //nolint:forcetypeassert // the heap holds nothing else
+}
+
 // settled takes the first entry out of a line that next gave: it was sent, or
 // given up.
 func (q *queue) settled(l *line, now time.Time) {

@@ -70,7 +70,10 @@ type counts struct {
 
 // health is how the receiver does.
 type health struct {
-	failures int       // attempts in a row that it did not take
+	// sick are people whose messages it did not take since it took one, up to
+	// troubled of them: one person's alone say nothing of the receiver.
+	sick     map[string]struct{}
+	failures int       // since there are so many
 	until    time.Time // nothing is sent before; a success ends that
 	asked    time.Time // nothing is sent before, as the receiver asked
 	running  int       // attempts at this moment
@@ -91,6 +94,7 @@ func Open(opt Options) (*Runner, error) {
 		opt: opt, def: opt.Definition.Filled(), queue: newQueue(), changed: make(chan struct{}, 1),
 		log: opt.Log.With(slog.String("destination", opt.Definition.Name)),
 	}
+	r.health.sick = make(map[string]struct{}, troubled)
 	r.room = sync.NewCond(&r.mu)
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("destination %s: %w", r.def.Name, err)
@@ -236,13 +240,15 @@ func (r *Runner) dispatch(ctx context.Context, work chan<- *line) {
 	}
 }
 
-// A receiver that took nothing for troubled attempts in a row is asked by one
+// A receiver that took nothing of troubled people in a row is asked by one
 // attempt at a time, at most probePause after the one before: it is not beaten
 // while it is down, and heard of soon when it is back.
 const (
 	troubled   = 10
 	probePause = 5 * time.Second
 )
+
+func (h *health) down() bool { return len(h.sick) >= troubled }
 
 // take returns the line to try next, or how long to wait; r.mu is held.
 func (r *Runner) take() (*line, time.Duration) {
@@ -251,10 +257,13 @@ func (r *Runner) take() (*line, time.Duration) {
 	if wait := max(h.until.Sub(now), h.asked.Sub(now)); wait > 0 {
 		return nil, wait
 	}
-	if h.failures >= troubled && h.running > 0 {
+	if h.down() && h.running > 0 {
 		return nil, -1 // its end says when
 	}
 	l, wait := r.queue.next(now)
+	if l == nil && h.down() {
+		l = r.queue.probe() // so that it is soon known when the receiver is back
+	}
 	if l != nil {
 		h.running++
 	}
@@ -298,14 +307,21 @@ func (r *Runner) attempt(ctx context.Context, l *line) {
 // delivered notes that the receiver has e; r.mu is held.
 func (r *Runner) delivered(l *line, e *entry, now time.Time) {
 	r.counts.delivered++
-	if r.health.failures > 0 {
+	if r.health.down() {
 		r.queue.hurry(now) // it is back
 	}
-	r.health.failures, r.health.until, r.health.taken = 0, time.Time{}, now
+	r.answers()
+	r.health.taken = now
 	if e.offset == 0 {
 		r.forget(e.m.ID)
 	}
 	r.settle(l, e, now)
+}
+
+// answers notes that the receiver does; r.mu is held.
+func (r *Runner) answers() {
+	clear(r.health.sick)
+	r.health.failures, r.health.until = 0, time.Time{}
 }
 
 // failed puts l back, or gives its first message up; r.mu is held.
@@ -316,13 +332,16 @@ func (r *Runner) failed(l *line, e *entry, now time.Time, err error) {
 	h := &r.health
 	h.last, h.lastAt = f.Reason, now
 	if f.Final {
-		h.failures = 0 // it answers
+		r.answers()
 		r.bury(l, e, now, f)
 		return
 	}
-	h.failures++
-	if h.failures >= troubled {
-		pause := min(probePause, 50*time.Millisecond<<min(h.failures-troubled, 10))
+	if !h.down() {
+		h.sick[l.person] = struct{}{}
+	}
+	if h.down() {
+		h.failures++
+		pause := min(probePause, 50*time.Millisecond<<min(h.failures, 10))
 		h.until = now.Add(pause/2 + time.Duration(r.opt.Chance()*float64(pause/2)))
 	}
 	if f.After > 0 && f.Everyone {
