@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/destination"
 	"github.com/attune-io/attune/feature"
 	"github.com/attune-io/attune/recommend"
 	"github.com/attune-io/attune/segment"
@@ -55,6 +56,9 @@ type Config struct {
 	Segments []segment.Definition `yaml:"segments" json:"segments"`
 	// Placements by name; one named as a built-in replaces it.
 	Placements map[string]recommend.Placement `yaml:"placements" json:"placements"`
+
+	// Destinations are told what people enter and leave.
+	Destinations []destination.Definition `yaml:"destinations" json:"destinations"`
 
 	Clock Clock `yaml:"clock" json:"clock"`
 	Log   Log   `yaml:"log"   json:"log"`

@@ -228,6 +228,7 @@ func TestDiff(t *testing.T) {
 		"partitions: 8":       {{"partitions", Migrate}},
 		"log: {level: debug}": {{"log.level", Live}},
 		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                   {{"limits", Restart}},
+		"destinations: [{name: a, kind: webhook, url: x, secret: y}]":                     {{"destinations", Live}},
 		"features: [{name: a, kind: count, on: [page]}]":                                  {{"features", Rebuild}},
 		"defaults: {features: false, placements: false}":                                  {{"features", Rebuild}, {"placements", Live}},
 		"placements: {a: {generators: [{kind: popular}]}}\nkeys: {server_secrets: [abc]}": {{"keys", Live}, {"placements", Live}},

@@ -52,6 +52,7 @@ func Diff(old, next *Config) []Change {
 		{"features", Rebuild, func(c *Config) any { return c.AllFeatures() }},
 		{"segments", Live, func(c *Config) any { return c.Segments }},
 		{"placements", Live, func(c *Config) any { return []any{c.Defaults.Placements, c.Placements} }},
+		{"destinations", Live, func(c *Config) any { return c.Destinations }},
 		{"clock", Restart, func(c *Config) any { return c.Clock }},
 		{"log.level", Live, func(c *Config) any { return c.Log.Level }},
 		{"log.format", Restart, func(c *Config) any { return c.Log.Format }},

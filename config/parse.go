@@ -189,6 +189,7 @@ func (c *Config) Resolve(lookup func(string) (string, bool)) error {
 		each(fmt.Sprintf("keys.user_token_secrets[%d]", i), &c.Keys.UserTokenSecrets[i])
 	}
 	each("keys.visitor_secret", &c.Keys.VisitorSecret)
+	c.resolveDestinations(each)
 	return faults.err()
 }
 

@@ -45,6 +45,7 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		{"config.go", "Log", p["log"]},
 		{"../feature/definition.go", "Definition", root.Defs["feature"]},
 		{"../segment/segment.go", "Definition", root.Defs["segment"]},
+		{"../destination/destination.go", "Definition", root.Defs["destination"]},
 		{"../recommend/placement.go", "Placement", root.Defs["placement"]},
 		{"../recommend/placement.go", "Generator", root.Defs["generator"]},
 		{"../recommend/placement.go", "Boost", placement["boosts"].Items},

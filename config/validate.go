@@ -19,6 +19,7 @@ func (c *Config) Validate() error {
 	v.addresses()
 	v.keys()
 	v.bounds()
+	v.destinations()
 	for _, n := range []struct {
 		path string
 		n    int

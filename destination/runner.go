@@ -452,4 +452,3 @@ func (r *recent) repeat(id string) bool {
 	r.next = (r.next + 1) % maxRecent
 	return false
 }
-

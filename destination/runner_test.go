@@ -436,8 +436,8 @@ func TestDamagedPlace(t *testing.T) {
 	for text, want := range map[string]error{
 		`{"format":1,`: attune.ErrCorrupt,
 		`{"format":9}`: attune.ErrCorrupt,
-		`{"format":1,"journal":"x","read":[0,0,0],"open":[[],[],[]]}`:                   attune.ErrInvalid,
-		`{"format":1,"journal":"` + s.j.Status().ID + `","read":[0],"open":[[]]}`:       attune.ErrInvalid,
+		`{"format":1,"journal":"x","read":[0,0,0],"open":[[],[],[]]}`:                       attune.ErrInvalid,
+		`{"format":1,"journal":"` + s.j.Status().ID + `","read":[0],"open":[[]]}`:           attune.ErrInvalid,
 		`{"format":1,"journal":"` + s.j.Status().ID + `","read":[9,0,0],"open":[[],[],[]]}`: attune.ErrCorrupt,
 	} {
 		if err := os.WriteFile(r.file(placeSuffix), []byte(text), 0o600); err != nil {

@@ -77,13 +77,14 @@ func TestConfigPage(t *testing.T) {
 	page := read(t, "CONFIG.md")
 	got := page
 	for name, table := range map[string]string{
-		"keys":       keysTable(t, s),
-		"feature":    defTable(s.Defs["feature"]),
-		"segment":    defTable(s.Defs["segment"]),
-		"placement":  defTable(s.Defs["placement"]),
-		"generator":  defTable(s.Defs["generator"]),
-		"features":   featuresTable(),
-		"placements": placementsTable(),
+		"keys":        keysTable(t, s),
+		"feature":     defTable(s.Defs["feature"]),
+		"segment":     defTable(s.Defs["segment"]),
+		"placement":   defTable(s.Defs["placement"]),
+		"generator":   defTable(s.Defs["generator"]),
+		"destination": defTable(s.Defs["destination"]),
+		"features":    featuresTable(),
+		"placements":  placementsTable(),
 	} {
 		begin, end := "<!-- generated: "+name+" -->\n", "<!-- end -->"
 		before, rest, ok := strings.Cut(page, begin)
