@@ -45,6 +45,10 @@ type decision struct {
 	mu      sync.Mutex
 	taken   bool
 	results results
+
+	// What nearly every decision needs once is not allocated by itself.
+	few   [1]*attune.Answer // results.answers of one placement
+	asked Query             // what the engine was asked last, by the worker or whoever answers in its stead
 }
 
 // results is what the worker found out so far.
@@ -60,6 +64,7 @@ type results struct {
 	person   *profile.Person
 	segments []string // that the person was in
 	ask      *ask
+	log      *attune.DecisionLog // of the answer, which is part of it; finish makes it
 }
 
 // decide answers a within its deadline, whatever the engine, the store and
@@ -74,11 +79,14 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 	d.seed = attune.Hash(d.id)
 	d.who = d.checked(c.subject(a.UserID, a.AnonymousID))
 	d.results.asked = d.who
-	if c.server && d.who.user != "" && identity.CheckID(a.AnonymousID) == nil {
+	if c.server && d.who.user != "" && a.AnonymousID != "" && identity.CheckID(a.AnonymousID) == nil {
 		d.results.asked.device = a.AnonymousID
 	}
 	d.results.ask = a
-	d.results.answers = make([]*attune.Answer, len(a.Placements))
+	d.results.answers = d.few[:]
+	if len(a.Placements) != len(d.few) {
+		d.results.answers = make([]*attune.Answer, len(a.Placements))
+	}
 	select {
 	case s.slots <- struct{}{}:
 		d.decide(r.Context())
@@ -162,7 +170,9 @@ func (d *decision) finish() (*attune.Decision, *results) {
 	// From here the worker leaves results alone.
 	res := &d.results
 	wanted := d.ask.hasAfter || len(d.ask.Events) > 0
-	out := &attune.Decision{
+	res.log = new(attune.DecisionLog)
+	out := &res.log.Decision
+	*out = attune.Decision{
 		ID: d.id, ProfileVersion: res.version, Stale: wanted && !res.fresh,
 		Placements: make(map[string]*attune.Answer, len(res.answers)),
 	}
@@ -192,7 +202,7 @@ func (d *decision) quick(i int) (a *attune.Answer) {
 	}()
 	q := d.query(i, d.s.nobody)
 	q.Expired, q.Explain = nil, false
-	a = d.engine.Quick(q)
+	a = d.engine.Quick(&q)
 	if a == nil {
 		a = &attune.Answer{Fallback: "none"}
 	}
@@ -205,14 +215,18 @@ func (d *decision) quick(i int) (a *attune.Answer) {
 // nobody is the person of whom nothing is known.
 func nobody() *profile.Person { return &profile.Person{State: &profile.State{}} }
 
-func (d *decision) query(i int, p *profile.Person) *Query {
+func (d *decision) query(i int, p *profile.Person) Query {
 	one := &d.ask.Placements[i]
-	return &Query{
+	q := Query{
 		Placement: one.ID, Person: p, Now: d.now, Seed: d.seed,
 		Limit: one.Limit, Item: one.Item, Items: one.Items, Text: one.Query,
 		Context: d.ask.Context, Explain: d.ask.Explain,
-		Expired: d.expired, Micros: d.micros,
+		Expired: d.expired,
 	}
+	if q.Explain {
+		q.Micros = d.micros // only a trace has times
+	}
+	return q
 }
 
 func (d *decision) micros() int64 { return d.s.o.Mono().Microseconds() }
@@ -265,9 +279,9 @@ func (d *decision) answer(person *profile.Person) {
 		if d.late.Load() {
 			return
 		}
-		q := d.query(i, person)
-		q.Segments = segments
-		answer := d.engine.Decide(q)
+		d.asked = d.query(i, person)
+		d.asked.Segments = segments
+		answer := d.engine.Decide(&d.asked)
 		d.mu.Lock()
 		if !d.taken {
 			d.results.answers[i], d.results.version = answer, person.Version

@@ -79,7 +79,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *caller, a *ask
 	s.write(w, http.StatusOK, b)
 	*buf = b
 	s.buffers.Put(buf)
-	s.record(d, res, s.o.Mono()-start)
+	s.record(res, s.o.Mono()-start)
 	return nil
 }
 
@@ -149,15 +149,14 @@ func (s *Server) setVisitor(w http.ResponseWriter, r *http.Request, token string
 
 // record hands the decision to the log, which keeps it: nobody changes it from
 // here on.
-func (s *Server) record(d *attune.Decision, res *results, took time.Duration) {
+func (s *Server) record(res *results, took time.Duration) {
 	if s.o.Logger == nil {
 		return
 	}
-	log := &attune.DecisionLog{
-		Decision: *d, UserID: res.asked.user, AnonymousID: res.asked.device,
-		At: s.o.Clock(), Micros: took.Microseconds(),
-		Asked: res.ask.Placements, Segments: res.segments, Context: res.ask.Context,
-	}
+	log := res.log
+	log.UserID, log.AnonymousID = res.asked.user, res.asked.device
+	log.At, log.Micros = s.o.Clock(), took.Microseconds()
+	log.Asked, log.Segments, log.Context = res.ask.Placements, res.segments, res.ask.Context
 	if !s.o.Logger.Logged(log, res.person) && s.o.Metrics != nil {
 		s.o.Metrics.Dropped()
 	}

@@ -158,7 +158,7 @@ func (st *stream) push() (sent bool, err error) {
 		return false, err
 	}
 	st.last = id
-	st.s.record(d, res, 0)
+	st.s.record(res, 0)
 	return true, nil
 }
 
