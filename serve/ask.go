@@ -111,10 +111,15 @@ func decodeRank(body []byte) (*ask, error) {
 	return &r.ask, nil
 }
 
-// decodeJSON decodes one JSON value and nothing after it.
+// decodeJSON decodes one JSON value and nothing after it. A member of another
+// name is a fault: who writes userId for user_id would get a stranger's answer.
 func decodeJSON(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
+		if name, unknown := unknownField(err); unknown {
+			return invalid(name, unknownMember(name))
+		}
 		return notJSON(body, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -302,6 +307,27 @@ func (a *ask) deadline(d Decider) int {
 		return DefaultDeadlineMS
 	}
 	return min(longest, MaxDeadlineMS)
+}
+
+// unknownMember says that a decision's request has no member of that name.
+func unknownMember(name string) string {
+	known := []string{
+		"user_id", "anonymous_id", "user_token", "events", "after", "deadline_ms", "explain", "context",
+		"placements", "placement", "id", "item", "items", "limit", "query",
+	}
+	var snake []byte
+	for _, c := range []byte(name[:min(len(name), 100)]) {
+		if c >= 'A' && c <= 'Z' {
+			snake = append(snake, '_', c+'a'-'A')
+		} else {
+			snake = append(snake, c)
+		}
+	}
+	message := "unknown member " + strconv.Quote(name)
+	if near := nearest(string(snake), known); near != "" {
+		message += "; did you mean " + strconv.Quote(near) + "?"
+	}
+	return message
 }
 
 // nearest returns the name at the smallest edit distance from s, when that is
