@@ -123,7 +123,7 @@ const (
 	importCheckpoint = feature.Duration(2 * time.Second)
 	importTail       = 24 << 20
 	importGC         = 150 // percent
-	importMemory     = 820 << 20
+	importMemory     = 780 << 20
 )
 
 // local imports into the data directory, dir, of a node that is not running.

@@ -100,11 +100,9 @@ func (t template) eval(col func(string) string) (string, error) {
 
 // integer reads a whole number, also one written as 17850.0.
 func integer(v string) (int64, bool) {
-	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-		return n, true
-	}
-	whole, fraction, found := strings.Cut(v, ".")
-	if !found || strings.Trim(fraction, "0") != "" {
+	whole, fraction, _ := strings.Cut(v, ".")
+	// A date is told apart here, since an error costs more than the number.
+	if strings.LastIndexAny(whole, "-:") > 0 || strings.Trim(fraction, "0") != "" {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(whole, 10, 64)

@@ -35,7 +35,7 @@ const positionsKey = "mpositions"
 type Options struct {
 	// Dir is the directory; it is made when it is not there.
 	Dir string
-	// Cache is the bytes of Pebble's block cache; 0 is 32 MB.
+	// Cache is the bytes of Pebble's block cache; 0 is 40 MB.
 	Cache int64
 	// NoSync lets Commit return before the data is on disk, unless the batch
 	// asks for more: a power loss may take commits back, a killed process
@@ -60,7 +60,7 @@ var _ profile.Store = (*Store)(nil)
 // open is an error that wraps attune.ErrBusy.
 func Open(o Options) (*Store, error) {
 	if o.Cache <= 0 {
-		o.Cache = 32 << 20
+		o.Cache = 40 << 20
 	}
 	cache := pebble.NewCache(o.Cache)
 	defer cache.Unref()
