@@ -176,7 +176,7 @@ func (c *Collector) events(kind attune.Type) func(http.ResponseWriter, *http.Req
 			return err
 		}
 		b := c.batch(r, &who, &env, kind)
-		res, err := c.Accept(r.Context(), b)
+		res, err := c.Accept(r.Context(), &b)
 		if err != nil {
 			return err
 		}
@@ -194,8 +194,8 @@ func shapeOf(kind attune.Type) shape {
 }
 
 // batch makes a Batch of a request.
-func (c *Collector) batch(r *http.Request, who *caller, env *envelope, kind attune.Type) *Batch {
-	b := &Batch{
+func (c *Collector) batch(r *http.Request, who *caller, env *envelope, kind attune.Type) Batch {
+	b := Batch{
 		Source: who.source.ID, ReceivedAt: c.o.Now(), Type: kind, SentAt: env.sentAt,
 		Context: env.context, Integrations: env.integrated, Events: env.events, texts: env.texts,
 	}
@@ -245,12 +245,14 @@ const maxListed = 1000
 // answer writes what became of n events.
 func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, n int) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	values := [...]string{"application/json", ""} // one allocation for both
+	h["Content-Type"] = values[0:1:1]
 	if res.visitor != "" {
 		c.setVisitor(w, r, res.visitor)
 	}
 	if len(res.Token.Positions) > 0 {
-		h.Set("X-Attune-Token", res.Token.String())
+		values[1] = res.Token.String()
+		h["X-Attune-Token"] = values[1:]
 	}
 	b := make([]byte, 0, 128)
 	status := http.StatusOK

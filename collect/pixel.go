@@ -61,7 +61,7 @@ func (c *Collector) takePixel(r *http.Request, kind attune.Type) error {
 	env := envelope{events: [][]byte{raw}}
 	b := c.batch(r, &who, &env, kind)
 	b.Agent = r.Header.Get("User-Agent") // a mail program is the person's own
-	_, err = c.Accept(r.Context(), b)
+	_, err = c.Accept(r.Context(), &b)
 	return err
 }
 
@@ -151,7 +151,8 @@ func (c *Collector) webhook(w http.ResponseWriter, r *http.Request) error {
 	if err := c.rates.allow(c, &who, len(env.events)); err != nil {
 		return err
 	}
-	res, err := c.Accept(r.Context(), c.batch(r, &who, &env, attune.Unknown))
+	b := c.batch(r, &who, &env, attune.Unknown)
+	res, err := c.Accept(r.Context(), &b)
 	if err != nil {
 		return err
 	}
