@@ -245,14 +245,12 @@ const maxListed = 1000
 // answer writes what became of n events.
 func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, n int) {
 	h := w.Header()
-	values := [...]string{"application/json", ""} // one allocation for both
-	h["Content-Type"] = values[0:1:1]
+	h.Set("Content-Type", "application/json")
 	if res.visitor != "" {
 		c.setVisitor(w, r, res.visitor)
 	}
 	if len(res.Token.Positions) > 0 {
-		values[1] = res.Token.String()
-		h["X-Attune-Token"] = values[1:]
+		h.Set("X-Attune-Token", res.Token.String())
 	}
 	b := make([]byte, 0, 128)
 	status := http.StatusOK
