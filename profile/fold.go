@@ -34,6 +34,8 @@ const (
 type Folder struct {
 	// Features are the features that are kept. Not nil.
 	Features *feature.Set
+	// MaxLinks bounds the devices of a user; 0, or more than that, is 200.
+	MaxLinks int
 }
 
 // NewPart returns the part of key before its first record.
@@ -89,6 +91,13 @@ func (f *Folder) event(p *Part, r *attune.Record, e *attune.Event) Outcome {
 	return Counted
 }
 
+func (f *Folder) maxLinks() int {
+	if f.MaxLinks <= 0 {
+		return maxLinks
+	}
+	return min(f.MaxLinks, maxLinks)
+}
+
 // own moves a device's ownership on. A user's part is hers for ever.
 func (f *Folder) own(p *Part, userID string) {
 	if _, device := identity.Device(p.Key); !device {
@@ -113,7 +122,7 @@ func (f *Folder) note(p *Part, r *attune.Record) Outcome {
 		if json.Unmarshal(r.Payload, &l) != nil || l.AnonymousID == "" || device {
 			return Ignored
 		}
-		if p.link(l.AnonymousID, l.Verified, r.ReceivedAt) {
+		if p.link(l.AnonymousID, l.Verified, r.ReceivedAt, f.maxLinks()) {
 			p.shapeAt = r.Offset
 		}
 	case attune.KindEdge:

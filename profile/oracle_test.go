@@ -239,9 +239,11 @@ func (o oracle) together(user string) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// links returns the devices of a user: of all link records the 200 best,
-// found anew after each.
-func (o oracle) links(user string) []string {
+// links returns the devices of a user: of all link records the most best, found
+// anew after each. A verified device goes before a claimed one, then one seen on
+// a later day, then one of a greater id; the others are evicted, and are no part
+// of anybody.
+func (o oracle) links(user string, most int) []string {
 	type link struct {
 		id       string
 		verified bool
@@ -272,7 +274,7 @@ func (o oracle) links(user string) []string {
 			}
 			return cmp.Or(cmp.Compare(b.day, a.day), cmp.Compare(b.id, a.id))
 		})
-		all = all[:min(len(all), 200)]
+		all = all[:min(len(all), most)]
 	}
 	var ids []string
 	for _, l := range all {
@@ -283,8 +285,9 @@ func (o oracle) links(user string) []string {
 }
 
 // person returns the events of the person that user is part of: her own, her
-// stretches of her devices, and those of the users joined to her.
-func (o oracle) person(user string) []*attune.Event {
+// stretches of her devices (at most most a user), and those of the users joined
+// to her.
+func (o oracle) person(user string, most int) []*attune.Event {
 	users := o.together(user)
 	devices := map[string]bool{}
 	var events []*attune.Event
@@ -294,7 +297,7 @@ func (o oracle) person(user string) []*attune.Event {
 				events = append(events, e.ev)
 			}
 		}
-		for _, d := range o.links(u) {
+		for _, d := range o.links(u, most) {
 			devices[d] = true
 		}
 	}

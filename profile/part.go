@@ -110,9 +110,9 @@ func compareOwner(s Stretch, owner string) int { return strings.Compare(s.Owner,
 
 const day = attune.Millis(24 * 60 * 60 * 1000)
 
-// link takes a link record. Recency is refreshed daily, so that most link
-// records change nothing.
-func (p *Part) link(device string, verified bool, at attune.Millis) (changed bool) {
+// link takes a link record; a device beyond most costs one its place. Recency
+// is refreshed daily, so that most link records change nothing.
+func (p *Part) link(device string, verified bool, at attune.Millis, most int) (changed bool) {
 	at -= at % day
 	i, found := slices.BinarySearchFunc(p.Links, device, compareDevice)
 	if found {
@@ -125,7 +125,7 @@ func (p *Part) link(device string, verified bool, at attune.Millis) (changed boo
 	if at := slices.Index(p.Evicted, device); at >= 0 {
 		p.Evicted = slices.Delete(p.Evicted, at, at+1)
 	}
-	if len(p.Links) > maxLinks {
+	if len(p.Links) > most {
 		p.evict()
 	}
 	return true

@@ -113,7 +113,7 @@ func TestLinks(t *testing.T) {
 			id := fmt.Sprint("d", rapid.IntRange(0, ids).Draw(t, "id"))
 			verified := rapid.IntRange(0, 9).Draw(t, "verified") == 0
 			at := attune.Millis(i/30) * day
-			p.link(id, verified, at+5000)
+			p.link(id, verified, at+5000, maxLinks)
 			all[id] = true
 			l := Link{id, verified, at}
 			if at := slices.IndexFunc(want, func(x Link) bool { return x.Device == id }); at >= 0 {
@@ -147,10 +147,10 @@ func TestLinks(t *testing.T) {
 func TestClaimedNeverEvictsVerified(t *testing.T) {
 	p := newPart("u:u1")
 	for i := range maxLinks {
-		p.link(fmt.Sprint("v", i), true, day)
+		p.link(fmt.Sprint("v", i), true, day, maxLinks)
 	}
 	for i := range 50 {
-		p.link(fmt.Sprint("c", i), false, 99*day)
+		p.link(fmt.Sprint("c", i), false, 99*day, maxLinks)
 	}
 	for _, l := range p.Links {
 		if !l.Verified {

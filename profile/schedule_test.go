@@ -318,7 +318,7 @@ func (e *engine) checkUser(user string) {
 		e.t.Fatal(err)
 	}
 	o := e.oracle()
-	e.check(p, o.person(user))
+	e.check(p, o.person(user, e.folder.MaxLinks))
 	if got, want := userIDs(p), o.together(user); !slices.Equal(got, want) {
 		e.t.Fatalf("%s is together with %q, want %q", user, got, want)
 	}
@@ -438,8 +438,10 @@ func checkSchedule(t *rapid.T, folder *profile.Folder, open func() func() profil
 // TestSchedules is the brute-force definition: whatever happens, in whatever
 // partitions, with whatever crashes, every person is what her events say.
 func TestSchedules(t *testing.T) {
-	folder := &profile.Folder{Features: features(t)}
+	set := features(t)
 	rapid.Check(t, func(rt *rapid.T) {
+		// With five devices, two links evict often and five never.
+		folder := &profile.Folder{Features: set, MaxLinks: rapid.IntRange(2, 5).Draw(rt, "links")}
 		// A real disk is slow, and used for a few.
 		slow := rapid.IntRange(0, 29).Draw(rt, "disk") == 29
 		checkSchedule(rt, folder, func() func() profile.Store {
