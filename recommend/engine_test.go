@@ -169,6 +169,37 @@ func TestFallbackIsNamed(t *testing.T) {
 	}
 }
 
+// TestLateGeneratorsAreNotAsked: the deadline is looked at before each
+// generator. Those after it are not asked, say so, and the fallback answers and
+// is named.
+func TestLateGeneratorsAreNotAsked(t *testing.T) {
+	w := shop(t)
+	e := w.engine(t, recommend.Placement{
+		Name:       "own",
+		Generators: []recommend.Generator{{Kind: "recently_viewed"}, {Kind: "popular"}, {Kind: "newest"}},
+		Fallback:   []recommend.Step{{Kind: "static", Items: []string{"lamp"}}},
+	})
+	w.send(t, viewed("new", "pan")...)
+	for inTime := range 4 {
+		looks := 0
+		a := e.Decide(&recommend.Query{
+			Placement: "own", Person: w.person(t, "new"), Now: w.now, Explain: true,
+			Expired: func() bool { looks++; return inTime < 3 && looks > inTime },
+		})
+		switch late := inTime < 3; {
+		case late && (a.Fallback != "static" || !slices.Equal(ids(a), []string{"lamp"})):
+			t.Errorf("%d in time: got %v by %q, want the lamp by static", inTime, ids(a), a.Fallback)
+		case !late && (a.Fallback != "" || a.Items[0].ID != "pan"):
+			t.Errorf("all in time: got %v by %q, want the pan first and no fallback", ids(a), a.Fallback)
+		}
+		for i, g := range a.Explain.Generators[:3] {
+			if late := i >= inTime; late != (g.Skipped == "the deadline passed") || late == (g.Candidates > 0) {
+				t.Errorf("%d in time: generator %d is %+v, want it skipped: %v", inTime, i, g, late)
+			}
+		}
+	}
+}
+
 func TestFilterBoostCapExclude(t *testing.T) {
 	w := shop(t)
 	all := []recommend.Generator{{Kind: "popular"}, {Kind: "newest", Weight: 0.5}}

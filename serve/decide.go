@@ -100,15 +100,16 @@ func (s *Server) decide(r *http.Request, c *caller, a *ask, parts bool) (*attune
 // long has a goroutine that can be left behind: making inline events durable,
 // waiting for them, reading parts that are not in memory. What cannot be held
 // up, the engine's work, is done on the caller's, whose stack has grown and
-// which would only wait: handing it over costs as much as the decision.
+// which would only wait: handing it over costs as much as the decision. The
+// engine looks at the deadline before each generator, and none of them waits.
 func (d *decision) decide(ctx context.Context) {
 	person := d.warm()
-	if person == nil || d.s.o.Slow {
+	if person == nil {
 		d.done = make(chan struct{})
 		within, cancel := context.WithTimeout(ctx, d.limit)
 		defer cancel()
 		go d.work(within)
-		if !d.await(ctx) || d.s.o.Slow {
+		if !d.await(ctx) {
 			return // the worker gives the slot back
 		}
 		if person = d.met; person == nil {
@@ -237,23 +238,18 @@ func (d *decision) expired() bool {
 	return d.late.Load() || d.s.o.Mono()-d.start > d.limit-d.limit/10
 }
 
-// work does what may take long. With a slow engine it decides as well.
+// work does what may take long.
 func (d *decision) work(ctx context.Context) {
 	defer func() {
 		// Left behind, the slot is given back here; else by whoever waits.
-		if d.s.o.Slow || !d.handed.CompareAndSwap(false, true) {
+		if !d.handed.CompareAndSwap(false, true) {
 			<-d.s.slots
 		}
 		close(d.done)
 	}()
 	defer d.mend()
 	d.catchUp(ctx)
-	person := d.person(ctx)
-	if d.s.o.Slow {
-		d.answer(person)
-		return
-	}
-	d.met = person
+	d.met = d.person(ctx)
 }
 
 // mend is deferred by whoever decides. A panic on the way is logged, and the

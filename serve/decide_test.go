@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,21 +19,26 @@ import (
 	"github.com/attune-io/attune/serve"
 )
 
-// slow is the real engine, with a Decide that waits (or panics) when told to.
+// faulty is the real engine with a generator that panics.
+type faulty struct{ engine }
+
+func (faulty) Decide(*serve.Query) *attune.Answer { panic("a fault in a generator") }
+
+// slow is the real engine with generators that take time: the clock moves by
+// step each time the engine looks at it, which it does before each of them.
 type slow struct {
 	engine
 
-	gate    chan struct{} // Decide waits until it is closed
-	entered chan struct{}
-	panics  bool
+	mono *atomic.Int64
+	step time.Duration
 }
 
-func (s *slow) Decide(q *serve.Query) *attune.Answer {
-	if s.panics {
-		panic("a fault in a generator")
+func (s slow) Decide(q *serve.Query) *attune.Answer {
+	expired := q.Expired
+	q.Expired = func() bool {
+		s.mono.Add(int64(s.step))
+		return expired()
 	}
-	s.entered <- struct{}{}
-	<-s.gate
 	return s.engine.Decide(q)
 }
 
@@ -157,28 +163,41 @@ func TestStaleIsSaid(t *testing.T) {
 	}
 }
 
-func TestSlowEngine(t *testing.T) {
-	s := &slow{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+// TestSlowGenerator: whoever is slow, the generators after the deadline are not
+// asked, and the answer names the fallback that filled it. A generator that has
+// begun is let finish: its own bounds say how long that is.
+func TestSlowGenerator(t *testing.T) {
+	var mono atomic.Int64
 	w := newWorld(t, func(o *serve.Options) {
-		s.engine, _ = o.Decider.(engine)
-		o.Decider, o.Slow = s, true
-		o.Limits.Concurrency = 1
+		e, _ := o.Decider.(engine)
+		o.Decider = slow{engine: e, mono: &mono, step: 7 * time.Millisecond}
+		o.Mono = func() time.Duration { return time.Duration(mono.Load()) }
 	})
 	w.shop()
-	w.engine.Refresh(w.clock())
-	d, _ := w.decide(`{"deadline_ms":5,"placements":[{"id":"for-you"},{"id":"cart"}]}`, browser)
-	for name, a := range d.Placements {
-		if a.Fallback != "popular" || len(a.Items) == 0 {
-			t.Errorf("late %s: %v by %q, want items by popular", name, ids(a), a.Fallback)
+	w.send(w.track("u1", "", "Product Viewed", "pan"))
+	d, _ := w.decide(`{"user_id":"u1","explain":true,"deadline_ms":20,"placements":[{"id":"for-you"},{"id":"similar","item":"pan"}]}`, server)
+	const why = "the deadline passed"
+	asked := map[string]int{"for-you": 2, "similar": 0} // at 7 and 14 ms, of 20 less a tenth
+	for name, want := range asked {
+		a := d.Placements[name]
+		if a == nil || a.Explain == nil || len(a.Items) == 0 || a.Fallback == "" {
+			t.Errorf("%s: got %+v, want items, explained, with the fallback named", name, a)
+			continue
+		}
+		n := 0
+		for _, g := range a.Explain.Generators {
+			if strings.HasPrefix(g.Name, "fallback ") {
+				continue
+			}
+			if n++; (g.Skipped == why) != (n > want) {
+				t.Errorf("%s: generator %d, %s, gave %d and was skipped for %q, want the first %d asked and the rest not, as %s",
+					name, n, g.Name, g.Candidates, g.Skipped, want, why)
+			}
+		}
+		if n <= want {
+			t.Errorf("%s has %d generators, too few to show anything", name, n)
 		}
 	}
-	<-s.entered
-	// The only slot is taken by the late one: the fallback answers at once.
-	d, _ = w.decide(`{"deadline_ms":1000,"placements":[{"id":"for-you"}]}`, browser)
-	if a := d.Placements["for-you"]; a.Fallback != "popular" || len(s.entered) != 0 {
-		t.Errorf("full: fallback %q, entered %d, want popular without the engine", a.Fallback, len(s.entered))
-	}
-	close(s.gate)
 }
 
 // stuck are people whose store does not answer.
@@ -253,33 +272,47 @@ func TestAddressIsReadAsURLsAre(t *testing.T) {
 	want("items=pot&deadline_ms=1e3", 400)
 }
 
+// lost are people whose store has a fault.
+type lost struct{ serve.People }
+
+func (lost) User(context.Context, string) (*profile.Person, error) { panic("a fault in a store") }
+
+func (lost) Warm(string, string) *profile.Person { return nil }
+
+// TestPanicIsAFallback: a panic costs one answer, on the caller's goroutine and
+// on the one that reads for it.
 func TestPanicIsAFallback(t *testing.T) {
-	for _, patient := range []bool{false, true} {
-		t.Run(fmt.Sprintf("slow %v", patient), func(t *testing.T) { panicIsAFallback(t, patient) })
+	for where, change := range map[string]func(*serve.Options){
+		"generator": func(o *serve.Options) {
+			e, _ := o.Decider.(engine)
+			o.Decider = faulty{e}
+		},
+		"store": func(o *serve.Options) { o.People = lost{o.People} },
+	} {
+		t.Run(where, func(t *testing.T) { panicIsAFallback(t, where, change) })
 	}
 }
 
-func panicIsAFallback(t *testing.T, patient bool) {
+func panicIsAFallback(t *testing.T, where string, change func(*serve.Options)) {
 	t.Helper()
 	var mu sync.Mutex
 	var logged strings.Builder
 	w := newWorld(t, func(o *serve.Options) {
-		e, _ := o.Decider.(engine)
-		o.Decider, o.Slow = &slow{engine: e, panics: true}, patient
+		change(o)
 		o.Limits.Concurrency = 1 // a slot that is not given back shows
 		o.Log = slog.New(slog.NewTextHandler(&locked{mu: &mu, b: &logged}, nil))
 	})
 	w.shop()
 	w.engine.Refresh(w.clock())
 	for range 2 {
-		d, _ := w.decide(`{"placements":[{"id":"for-you"}]}`, browser)
+		d, _ := w.decide(`{"user_id":"u1","placements":[{"id":"for-you"}]}`, server)
 		if a := d.Placements["for-you"]; a.Fallback != "popular" || len(a.Items) == 0 {
 			t.Errorf("got %v by %q, want items by popular", ids(a), a.Fallback)
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if n := strings.Count(logged.String(), "a fault in a generator"); n != 2 {
+	if n := strings.Count(logged.String(), "a fault in a "+where); n != 2 {
 		t.Errorf("the log says %q, want both panics", logged.String())
 	}
 }

@@ -159,11 +159,9 @@ type Metrics interface {
 // Options are what a Server needs. Decider, People, Catalog, Clock and Mono
 // are required; a route whose need is nil answers 404.
 type Options struct {
-	Decider Decider
-	// Slow says that the Decider may wait for something, or not look at Expired
-	// for long: every decision then has a goroutine that can be left behind.
-	// Without it only those have that read or wait for something themselves.
-	Slow      bool
+	// Decider is called on the goroutine of the request: it waits for nothing,
+	// and looks at Expired between steps of bounded work.
+	Decider   Decider
 	Ingester  Ingester
 	Waiter    Waiter
 	People    People
