@@ -10,7 +10,7 @@ import (
 
 // hood is the neighbours of one item with their counts: open addressing with
 // linear probing over two arrays, six bytes a place, between 57 and 80 % full.
-// The item's lock guards it.
+// The item's lock guards it, but for what is atomic.
 type hood struct {
 	keys   []int32  // item + 1; 0 is free
 	counts []uint16 // of the same place
@@ -18,7 +18,7 @@ type hood struct {
 	used   int      // places that are not free; counts of 0 included
 	approx bool     // neighbours were dropped
 	dirty  bool
-	change uint32 // counts what happened here
+	change atomic.Uint32 // counts the edits
 	cache  [2]atomic.Pointer[pairCache]
 }
 
@@ -65,7 +65,6 @@ func (h *hood) count(item int32) uint32 {
 // add counts item by a more; of more than limit neighbours the lightest eighth
 // goes first.
 func (h *hood) add(item int32, a uint32, limit int) {
-	h.change++
 	if len(h.keys) > 0 {
 		if i := h.place(item); h.keys[i] != 0 {
 			h.set(i, min(h.at(i), math.MaxUint32-a)+a)
@@ -86,7 +85,6 @@ func (h *hood) add(item int32, a uint32, limit int) {
 
 // take counts item by one less. Its place stays until the table grows.
 func (h *hood) take(item int32) {
-	h.change++
 	if len(h.keys) == 0 {
 		return
 	}

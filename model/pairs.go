@@ -53,10 +53,11 @@ type Pairs struct {
 	saved [2]int64 // sets and cut, as in their row
 }
 
-// pairItem is one item. Its support is read by the queries of others.
+// pairItem is one item. Its support is read by the queries of others. The hood
+// is set once, and again by Load.
 type pairItem struct {
 	support atomic.Int64
-	hood    *hood
+	hood    atomic.Pointer[hood]
 }
 
 // pairCache is the best neighbours by one measure.
@@ -171,13 +172,15 @@ func (p *Pairs) edit(item int32, change func(*hood)) {
 	e := p.items.at(item)
 	l := &p.locks[item%256]
 	l.Lock()
-	if e.hood == nil {
-		e.hood = &hood{}
+	h := e.hood.Load()
+	if h == nil {
+		h = &hood{}
+		e.hood.Store(h)
 	}
-	change(e.hood)
-	e.hood.change++ // the support changes too, also of an item that is alone
-	fresh := !e.hood.dirty
-	e.hood.dirty = true
+	change(h)
+	h.change.Add(1) // the support changes too, also of an item that is alone
+	fresh := !h.dirty
+	h.dirty = true
 	l.Unlock()
 	if fresh {
 		p.mu.Lock()
@@ -217,8 +220,8 @@ func (p *Pairs) look(item int32, see func(*hood)) {
 	l := &p.locks[item%256]
 	l.RLock()
 	defer l.RUnlock()
-	if e.hood != nil {
-		see(e.hood)
+	if h := e.hood.Load(); h != nil {
+		see(h)
 	}
 }
 
@@ -236,23 +239,30 @@ func (p *Pairs) Neighbours(item int32, n int, m Measure, dst []Scored) []Scored 
 	if e == nil || n <= 0 || m > Lift {
 		return dst
 	}
-	l := &p.locks[item%256]
-	l.RLock()
-	defer l.RUnlock()
-	h := e.hood
+	h := e.hood.Load()
 	if h == nil {
 		return dst
 	}
-	edits := p.edits.Load()
-	if c := h.cache[m].Load(); c != nil && c.change == h.change && edits-c.edits <= p.sets.Load()/slack && (n <= len(c.list) || c.whole) {
+	// What is remembered is read without the lock: taking it writes, and that
+	// costs more than the rest. Who comes in the middle of an edit is before it.
+	if c := h.cache[m].Load(); p.holds(c, h, n) {
 		return append(dst, c.list[:min(n, len(c.list))]...)
 	}
+	l := &p.locks[item%256]
+	l.RLock()
+	defer l.RUnlock()
+	edits := p.edits.Load()
 	list := p.rank(h, e.support.Load(), max(n, cacheLen), m)
-	c := &pairCache{change: h.change, edits: edits, list: list, whole: len(list) < max(n, cacheLen)}
+	c := &pairCache{change: h.change.Load(), edits: edits, list: list, whole: len(list) < max(n, cacheLen)}
 	if len(list) <= cacheLen {
 		h.cache[m].Store(c)
 	}
 	return append(dst, list[:min(n, len(list))]...)
+}
+
+// holds reports whether c still says the n best of h.
+func (p *Pairs) holds(c *pairCache, h *hood, n int) bool {
+	return c != nil && c.change == h.change.Load() && p.edits.Load()-c.edits <= p.sets.Load()/slack && (n <= len(c.list) || c.whole)
 }
 
 // strength is a neighbour's measure in full precision: float32 would make ties
@@ -300,10 +310,11 @@ func (p *Pairs) Dirty(put func(key, value []byte)) {
 	var key, v []byte
 	for _, item := range p.dirty {
 		e := p.items.at(item)
-		e.hood.dirty = false
+		h := e.hood.Load()
+		h.dirty = false
 		v = binary.AppendUvarint(v[:0], 1)
 		v = binary.AppendVarint(v, e.support.Load())
-		v = e.hood.appendRow(v)
+		v = h.appendRow(v)
 		key = rowKey(key[:0], 'n', item)
 		put(key, v)
 	}
@@ -352,7 +363,7 @@ func (p *Pairs) Load(key, value []byte) error {
 	h := &hood{approx: flags&1 == 1}
 	h.rebuild(ns, max(8, (len(ns)+1)*7/4))
 	e := p.items.at(item)
-	e.hood = h
+	e.hood.Store(h)
 	e.support.Store(support)
 	return nil
 }

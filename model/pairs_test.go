@@ -323,7 +323,7 @@ func BenchmarkPairsNeighbours(b *testing.B) {
 	b.Run("found out", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			p.items.at(item).hood.change++
+			p.items.at(item).hood.Load().change.Add(1)
 			dst = p.Neighbours(item, 100, Jaccard, dst[:0])
 		}
 	})
