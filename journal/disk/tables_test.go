@@ -40,8 +40,8 @@ func TestOwnTables(t *testing.T) {
 	m := db.Metrics()
 	var flushed, compacted, tables int64
 	for i := range m.Levels {
-		flushed += int64(m.Levels[i].TableBytesFlushed)     //nolint:gosec // some megabytes
-		compacted += int64(m.Levels[i].TableBytesCompacted) //nolint:gosec // likewise
+		flushed += int64(m.Levels[i].TableBytesFlushed)
+		compacted += int64(m.Levels[i].TableBytesCompacted)
 		tables += m.Levels[i].TablesCount
 	}
 	t.Logf("flushed %d, compacted %d, tables %d", flushed, compacted, tables)
