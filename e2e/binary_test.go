@@ -2,9 +2,12 @@ package e2e_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -166,16 +169,22 @@ func kinds(list []map[string]any) map[string]int {
 	return n
 }
 
-// flaky stands between an SDK and the server and loses the answer to the first
-// request of each path that carries events: the server has them, the SDK is
-// told 503 and sends them again.
+// lostEvent is the call whose first answer is lost: one that counts.
+const lostEvent = "Product Viewed"
+
+// flaky stands between an SDK and the server and loses the first answer to a
+// request that carries lostEvent: the server has it, the SDK is told 503 and
+// sends it again. At againPath it says whether it did.
 type flaky struct {
 	*httptest.Server
 
-	mu   sync.Mutex
-	lost map[string]bool
-	seen []string // paths, in order
+	mu    sync.Mutex
+	lost  bool
+	again string   // token of the answer to the repeat, "" before
+	seen  []string // requests, in order
 }
+
+const againPath = "/again"
 
 func newFlaky(t *testing.T, base string) *flaky {
 	t.Helper()
@@ -183,46 +192,118 @@ func newFlaky(t *testing.T, base string) *flaky {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flaky{lost: map[string]bool{}}
+	f := &flaky{}
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		f.seen = append(f.seen, r.Method+" "+r.URL.Path)
-		lose := r.Method == http.MethodPost && !f.lost[r.URL.Path]
-		f.lost[r.URL.Path] = f.lost[r.URL.Path] || lose
-		f.mu.Unlock()
-		if !lose {
+		if r.URL.Path == againPath {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			fmt.Fprint(w, f.token() != "") //nolint:errcheck // the page asks again
+			return
+		}
+		carries, err := f.reads(r)
+		if err != nil {
+			t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+		}
+		if !carries {
 			proxy.ServeHTTP(w, r)
 			return
 		}
-		swallowed := httptest.NewRecorder()
-		proxy.ServeHTTP(swallowed, r)
-		for _, h := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers"} {
-			if v := swallowed.Header().Get(h); v != "" {
-				w.Header().Set(h, v)
-			}
+		answer := httptest.NewRecorder()
+		proxy.ServeHTTP(answer, r)
+		if f.loses(answer) {
+			answer.Body.Reset()
+			answer.Code = http.StatusServiceUnavailable
+			answer.Header().Del("Content-Length")
 		}
-		w.WriteHeader(http.StatusServiceUnavailable)
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	t.Cleanup(f.Close)
 	return f
 }
 
-// retried returns how many requests came again after their answer was lost.
-func (f *flaky) retried() int {
+// reads notes r and reports whether it carries lostEvent. r can be read again.
+func (f *flaky) reads(r *http.Request) (carries bool, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := 0
-	for path := range f.lost {
-		posts := 0
-		for _, s := range f.seen {
-			if s == "POST "+path {
-				posts++
-			}
+	f.seen = append(f.seen, r.Method+" "+r.URL.Path)
+	f.mu.Unlock()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return false, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return false, err
 		}
-		if posts > 1 {
-			n++
+		if body, err = io.ReadAll(z); err != nil {
+			return false, err
 		}
 	}
-	return n
+	return r.Method == http.MethodPost && bytes.Contains(body, []byte(lostEvent)), nil
+}
+
+// loses reports whether an answer to lostEvent is lost: the first good one is.
+// The next good one is that to the repeat.
+func (f *flaky) loses(answer *httptest.ResponseRecorder) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch good := answer.Code == http.StatusOK; {
+	case good && !f.lost:
+		f.lost = true
+		return true
+	case good && f.again == "":
+		f.again = answer.Header().Get("X-Attune-Token")
+	}
+	return false
+}
+
+// token returns the token of the answer to the repeat, "" before there was one.
+func (f *flaky) token() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.again
+}
+
+// repeated waits until what was lost was sent again, acknowledged, and folded.
+func (f *flaky) repeated(t *testing.T, base string) {
+	t.Helper()
+	until(t, lostEvent+" sent again and acknowledged", func() bool { return f.token() != "" })
+	if t.Failed() {
+		t.Fatalf("requests: %v", f.seen)
+	}
+	until(t, "the repeat folded", func() bool {
+		body := fmt.Sprintf(`{"after":%q,"deadline_ms":1000,"placements":[{"id":"popular"}]}`, f.token())
+		req, err := http.NewRequest(http.MethodPost, base+"/v1/decide", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(secret, "")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close() //nolint:errcheck // it was read
+		var d struct {
+			Stale bool `json:"stale"`
+		}
+		return json.NewDecoder(res.Body).Decode(&d) == nil && res.StatusCode == http.StatusOK && !d.Stale
+	})
+}
+
+// told compares the traits and features of a person with what the SDKs' scripts
+// and pages say of one.
+func (p *profile) told(t *testing.T) {
+	t.Helper()
+	address, _ := p.Traits["address"].(map[string]any)
+	if p.Traits["email"] != "a@b.co" || p.Traits["plan"] != "pro" || address["city"] != "Paris" {
+		t.Errorf("traits are %v, want email, plan and address.city as they were sent", p.Traits)
+	}
+	for feature, n := range map[string]float64{"views_30d": 1, "purchases_30d": 1, "revenue_30d": 12.5} {
+		if p.Features[feature] != n {
+			t.Errorf("%s is %v after a repeat, want %v", feature, p.Features[feature], n)
+		}
+	}
 }

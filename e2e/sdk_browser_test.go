@@ -96,33 +96,17 @@ func TestBrowserSDKs(t *testing.T) {
 			got := browse(t, "browser.mjs", fmt.Sprintf("%s/%s.html?at=%s", pages, tc.sdk, url.QueryEscape(proxy.URL)))
 			device := fmt.Sprint(got.Done)
 			// The browser is closed: whatever it had not sent is gone, so the
-			// page says it is done only when its calls were made.
+			// page says it is done only when its calls were made and what was
+			// lost was sent again.
+			proxy.repeated(t, base)
 			seen := func() map[string]int { return arrived(t, base, "a:"+device, "u:"+tc.sdk+"-web", "u:"+tc.sdk+"-web-2") }
-			until(t, "every call in somebody's timeline", func() bool {
-				n := seen()
-				for kind, want := range tc.want {
-					if n[kind] < want {
-						return false
-					}
-				}
-				return true
-			})
+			until(t, "every call in somebody's timeline, and no other", func() bool { return maps.Equal(seen(), tc.want) })
 			if t.Failed() {
 				t.Logf("device %s timeline: %v; requests: %v", device, seen(), proxy.seen)
 			}
 			var p profile
 			read(t, base, "/v1/profiles/u:"+tc.sdk+"-web", &p)
-			if p.Traits["email"] != "a@b.co" || p.Traits["plan"] != "pro" {
-				t.Errorf("traits %v", p.Traits)
-			}
-			for feature, n := range map[string]float64{"views_30d": 1, "purchases_30d": 1, "revenue_30d": 12.5} {
-				if p.Features[feature] != n {
-					t.Errorf("%s is %v, want %v", feature, p.Features[feature], n)
-				}
-			}
-			if proxy.retried() == 0 {
-				t.Errorf("the SDK never sent anything again: requests %v", proxy.seen)
-			}
+			p.told(t)
 		})
 	}
 }
