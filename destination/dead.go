@@ -49,6 +49,9 @@ func (r *Runner) DeadLetters(limit int) (newest []DeadLetter, all int) {
 // now, and stays a dead letter until it is taken. An id that is not there is an
 // error that wraps attune.ErrNotFound, and then nothing is tried.
 func (r *Runner) Retry(ids []string) (int, error) {
+	if !r.def.On() {
+		return 0, fmt.Errorf("destination %s is off (enabled: false), so nothing is sent: %w", r.def.Name, attune.ErrInvalid)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []*DeadLetter

@@ -137,32 +137,6 @@ const (
 
 func (r *Runner) file(suffix string) string { return filepath.Join(r.opt.Dir, r.def.Name+suffix) }
 
-// Remove deletes what the destination name keeps in dir: another one of that
-// name begins with what comes.
-func Remove(dir, name string) error {
-	var errs []error
-	for _, suffix := range [...]string{placeSuffix, lettersSuffix} {
-		if err := os.Remove(filepath.Join(dir, name+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Names returns the destinations that keep something in dir, sorted.
-func Names(dir string) ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*"+placeSuffix))
-	if err != nil {
-		return nil, err
-	}
-	for i, f := range files {
-		base := filepath.Base(f)
-		files[i] = base[:len(base)-len(placeSuffix)]
-	}
-	slices.Sort(files)
-	return files, nil
-}
-
 // grace is how long attempts may go on after the end.
 const grace = 2 * time.Second
 

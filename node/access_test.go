@@ -156,7 +156,7 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 // filled returns path with values for what is in braces.
 func filled(path string) string {
 	return strings.NewReplacer(
-		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey,
+		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey, "{destination}", "crm",
 	).Replace(path)
 }
 
@@ -281,6 +281,8 @@ func accessConfig(t *testing.T) config.Config {
 	t.Helper()
 	cfg, off := testConfig(t.TempDir()), false
 	cfg.Keys.Sources = []config.Source{{ID: "off", Name: "off", WriteKey: "write-disabled", Enabled: &off}}
+	hooked(&cfg, "http://127.0.0.1:9") // nobody listens there, and nobody enters a segment
+	cfg.Segments = nil
 	return cfg
 }
 
@@ -310,6 +312,8 @@ func (o *operation) example(n int, decision string) (path, body string) {
 		return path, ""
 	case strings.HasPrefix(o.path, "/v1/items"):
 		return path, `{"id":"pan","attributes":{"name":"Pan"}}`
+	case strings.HasPrefix(o.path, "/v1/destinations/"):
+		return path, ""
 	case o.path == "/v1/rank":
 		return path, `{"items":["pan"]}`
 	default:

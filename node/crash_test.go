@@ -46,7 +46,11 @@ func testConfig(dir string) config.Config {
 
 func serveDir(dir string) error {
 	ctx := context.Background()
-	n, err := node.Open(ctx, testConfig(dir), node.Options{
+	cfg := testConfig(dir)
+	if url := os.Getenv(hookEnv); url != "" {
+		hooked(&cfg, url)
+	}
+	n, err := node.Open(ctx, cfg, node.Options{
 		Ready: func(address string) { fmt.Println(address) },
 	})
 	if err != nil {

@@ -104,6 +104,7 @@ type edge struct {
 	server    *serve.Server
 	recorder  *serve.Recorder
 	hub       serve.Hub
+	outlets   *destinations
 }
 
 // eyes are what operators look through.
@@ -143,6 +144,9 @@ func Open(ctx context.Context, cfg config.Config, opt Options) (n *Node, err err
 		return nil, err
 	}
 	if err := n.openEdge(&cfg); err != nil {
+		return nil, err
+	}
+	if err := n.openDestinations(); err != nil {
 		return nil, err
 	}
 	n.metrics.gauges(n)
@@ -311,6 +315,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.pipeline.Run(rooms) })
 	group.Go(func() error { return n.recorder.Run(rooms) })
 	group.Go(func() error { return n.housekeep(rooms) })
+	group.Go(func() error { return n.outlets.run(rooms) })
 	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
 	before := n.journal.Status()
 	group.Go(func() error { n.recall(rooms, before); return nil })

@@ -236,9 +236,17 @@ func trials() map[string][]trial {
 		"PUT /v1/items/{id}":            {{secret, "", `{"attributes":{"price":2.5,"tags":["a"],"in_stock":true,"name":null}}`, 200}, {secret, "", `{"attributes":7}`, 400}, {secret, "", huge, 413}},
 		"DELETE /v1/items/{id}":         {{secret, "/v1/items/absent", "", 404}},
 		"POST /v1/items":                {{secret, "", `{"id":"a","attributes":{"x":1}}` + "\n" + `{"id":"b","deleted":true}`, 200}, {secret, "", `{`, 400}, {secret, "", huge, 400}},
-		"POST /v1/visitor":              {{write, "", `{"anonymous_id":"null"}`, 400}, {write, "", fmt.Sprintf(`{"anonymous_id":%q}`, device(7)), 409}, {write, "", huge, 413}},
-		"GET /v1/webhook":               {{write, "/v1/webhook?x=1", "", 400}},
-		"POST /v1/batch":                {{write, "", `{"batch":[{"type":"track","event":"X","userId":"u1"},{"type":"dance","messageId":"m"}]}`, 200}, {write, "", `{"batch":[{"type":"dance"}]}`, 400}},
+		"GET /v1/destinations":          {{secret, "/v1/destinations?x=1", "", 400}},
+		"GET /v1/destinations/{destination}/dead-letters": {
+			{secret, "/v1/destinations/crm/dead-letters?limit=2", "", 200}, {secret, "/v1/destinations/crm/dead-letters?limit=0", "", 400},
+			{secret, "/v1/destinations/absent/dead-letters", "", 404},
+		},
+		"POST /v1/destinations/{destination}/dead-letters/retry": {
+			{secret, "", `{"ids":[]}`, 400}, {secret, "", `{"ids":["absent"]}`, 404}, {secret, "", huge, 413}, {secret, "/v1/destinations/absent/dead-letters/retry", "", 404},
+		},
+		"POST /v1/visitor": {{write, "", `{"anonymous_id":"null"}`, 400}, {write, "", fmt.Sprintf(`{"anonymous_id":%q}`, device(7)), 409}, {write, "", huge, 413}},
+		"GET /v1/webhook":  {{write, "/v1/webhook?x=1", "", 400}},
+		"POST /v1/batch":   {{write, "", `{"batch":[{"type":"track","event":"X","userId":"u1"},{"type":"dance","messageId":"m"}]}`, 200}, {write, "", `{"batch":[{"type":"dance"}]}`, 400}},
 	}
 	for _, part := range []string{"", "/traits", "/features", "/segments", "/events"} {
 		out["GET /v1/profiles/{key}"+part] = []trial{
@@ -255,7 +263,7 @@ func trials() map[string][]trial {
 // sent and what comes back to the schemas. Each refusal that the document names
 // has to be seen, but for those that need a server in trouble.
 func TestExchangesAreAsDocumented(t *testing.T) {
-	r := start(t, testConfig(t.TempDir()), node.Options{})
+	r := start(t, accessConfig(t), node.Options{})
 	r.stock()
 	r.track(device(7), "Product Viewed", `{"product_id":"pan"}`)
 	var d struct {

@@ -118,6 +118,7 @@ func (n *Node) Reload(next config.Config) error {
 	n.server.SetKeys(keys)
 	n.server.SetDecider(decider{n.engine.Load()})
 	n.cfg.Store(&applied)
+	n.outlets.apply(applied.Destinations)
 	if n.opt.Level != nil {
 		_ = n.opt.Level.UnmarshalText([]byte(next.Log.Level)) // it is valid
 	}

@@ -210,6 +210,9 @@ type Server struct {
 	buffers sync.Pool     // of *[]byte
 	done    chan struct{} // closed when Run ends: streams say goodbye
 	nobody  *profile.Person
+
+	destinations Destinations // nil: none
+
 	noStore []string // values of headers that nearly every answer has
 	isJSON  []string
 }

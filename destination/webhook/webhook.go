@@ -143,8 +143,7 @@ func Sign(key []byte, id, at string, body []byte) string {
 // refused says why there was no answer. The address is left out: it may hold a
 // secret.
 func refused(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	f := &destination.Failure{Reason: err.Error()}
