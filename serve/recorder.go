@@ -29,10 +29,11 @@ type entry struct {
 	person *profile.Person
 }
 
-// NewRecorder returns a Recorder with room for pending decisions; 0 is 8,192.
+// NewRecorder returns a Recorder with room for pending decisions, two kilobytes
+// each; 0 is 16,384.
 func NewRecorder(to Appender, pending int, log *slog.Logger) *Recorder {
 	if pending <= 0 {
-		pending = 8192
+		pending = 16_384
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
