@@ -8,10 +8,9 @@ import (
 )
 
 // beside is what Go's heap may take beside the configured cache: models, the
-// journal's newest records, requests. The limit does not see the program itself
-// and the storage's tables and blocks, about 75 MB: with those a server takes the
-// cache and 300 MB.
-const beside = 224 << 20
+// journal's newest records, requests. A limit near what is in use makes the
+// collector run all the time without being kept.
+const beside = 280 << 20
 
 // tuneMemory lets the garbage collector wait while there is room: most of a
 // server's memory is long-lived, so collecting seldom saves much time, and the
