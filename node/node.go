@@ -210,10 +210,12 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	folder := &profile.Folder{Features: compiled.Features}
+	// The cache is counted by what is stored of a part; in memory that takes half
+	// as much again, and the stores' own blocks belong to it too.
 	n.parts = profile.NewParts(profile.PartsOptions{
-		Folder: folder, Store: n.store, Workspace: cfg.Workspace, MemoryBytes: int64(cfg.Profiles.CacheBytes) * 2 / 3,
+		Folder: folder, Store: n.store, Workspace: cfg.Workspace, MemoryBytes: int64(cfg.Profiles.CacheBytes) / 2,
 	})
-	n.people = profile.NewPeople(n.parts, int64(cfg.Profiles.CacheBytes)/3)
+	n.people = profile.NewPeople(n.parts, int64(cfg.Profiles.CacheBytes)/4)
 	n.catalog = catalog.New(catalog.Options{})
 	n.models = pipeline.Models{
 		Items: model.NewItems(model.ItemsOptions{Category: func(item int32) int32 { return n.catalog.View().Category(item) }}),

@@ -74,8 +74,17 @@ func (c *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// Before anything is written: a port in use leaves no data directory behind.
+	for _, address := range []string{cfg.Listen, cfg.AdminListen} {
+		if address == "" {
+			continue
+		}
+		if err := free(a.ctx, address); err != nil {
+			return err
+		}
+	}
 	log, level := logger(a, cfg.Log)
-	tuneMemory(&cfg)
+	tuneMemory(a.ctx, &cfg)
 	n, err := node.Open(a.ctx, cfg, node.Options{
 		Log: log, Level: level, File: c.Config, Read: c.read,
 		Ready: func(address string) {
@@ -124,8 +133,17 @@ func (c *initCommand) Run(a *app) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "wrote %s with fresh keys. Next: attune serve --config %s\n", c.File, filepath.Base(c.File))
+	fmt.Fprintf(a.stdout, "wrote %s with fresh keys. Next: attune serve --config %s\n", c.File, typed(c.File))
 	return nil
+}
+
+// typed is path as one would type it here: its name alone when it is in this
+// folder.
+func typed(path string) string {
+	if here, err := os.Getwd(); err == nil && filepath.Dir(path) == here {
+		return filepath.Base(path)
+	}
+	return path
 }
 
 type validateCommand struct {
