@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +20,9 @@ import (
 	"github.com/attune-io/attune/examples/shop"
 	"github.com/attune-io/attune/identity"
 	"github.com/attune-io/attune/node"
+	"github.com/attune-io/attune/recommend"
 	js "github.com/attune-io/attune/sdk/js"
+	"github.com/attune-io/attune/segment"
 )
 
 // demoCommand is a whole node with well-known keys, a shop in front of it and
@@ -51,7 +55,7 @@ func (c *demoCommand) Run(a *app) error {
 	}
 	group, ctx := errgroup.WithContext(a.ctx)
 	ready := make(chan string, 1) // the address, once; never closed
-	tuneMemory(&cfg)
+	tuneMemory(a.ctx, &cfg)
 	n, err := node.Open(ctx, cfg, node.Options{
 		Log: log, Level: level, Mount: mountShop,
 		Ready: func(address string) {
@@ -96,7 +100,28 @@ func (c *demoCommand) config() (config.Config, error) {
 	s := settings{DataDir: dir, Listen: c.Listen, Admin: "off", Dev: true}
 	cfg, err := s.read()
 	cfg.Log = config.Log{Level: "warn", Format: "text"}
+	cfg.Placements = map[string]recommend.Placement{"for-you": welcome()}
+	cfg.Segments = append(cfg.Segments, segment.Definition{
+		Name: "big-spender", Description: "More than 200 in a month", When: "features.revenue_30d > 200.0",
+	}, segment.Definition{
+		Name: "browsing", Description: "Looked at three items within the hour, bought nothing in a month", When: "features.views_1h >= 3 && features.purchases_30d == 0",
+	})
 	return cfg, err
+}
+
+// welcome is for-you as a shop would have it: nobody is shown the trending rail
+// twice, and who is new sees bestsellers of several shelves.
+func welcome() recommend.Placement {
+	all := recommend.Defaults()
+	p := all[slices.IndexFunc(all, func(p recommend.Placement) bool { return p.Name == "for-you" })]
+	for i := range p.Generators {
+		if p.Generators[i].Kind == recommend.Trending {
+			p.Generators[i].Kind = recommend.Popular
+		}
+	}
+	p.Fallback = []recommend.Step{{Kind: recommend.Popular}, {Kind: recommend.Trending}, {Kind: recommend.Newest}}
+	p.Cap = recommend.Cap{Attribute: "category", Max: 4}
+	return p
 }
 
 // free returns an error when address cannot be listened on.
@@ -122,7 +147,7 @@ func mountShop(n *node.Node, mux *http.ServeMux) error {
 		WriteKey: config.DevWriteKey, People: people,
 		Item:   n.Catalog().Item,
 		Browse: func(category string) []string { return browse(n, category) },
-		Me:     me(mux),
+		Me:     me(mux), Decision: decision(mux),
 	})
 	if err != nil {
 		return err
@@ -163,15 +188,43 @@ func me(api http.Handler) http.Handler {
 		if user := r.FormValue("user_id"); user != "" {
 			key = identity.UserKey(user)
 		}
-		ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/v1/profiles/"+url.PathEscape(key), http.NoBody) //nolint:gosec // it goes to a handler of this process, not over a network
-		if err != nil {
-			http.Error(w, "no such profile", http.StatusNotFound)
-			return
-		}
-		ask.Host, ask.RemoteAddr = r.Host, r.RemoteAddr
-		ask.SetBasicAuth(config.DevServerSecret, "")
-		api.ServeHTTP(w, ask)
+		passOn(api, w, r, "/v1/profiles/"+url.PathEscape(key))
 	})
+}
+
+// decision answers with what is kept of a decision, for the drawer: how long it
+// took the server.
+func decision(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		passOn(api, w, r, "/v1/decisions/"+url.PathEscape(r.PathValue("id")))
+	})
+}
+
+// passOn asks api for path with the server secret, on behalf of r.
+func passOn(api http.Handler, w http.ResponseWriter, r *http.Request, path string) {
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, path, http.NoBody) //nolint:gosec // it goes to a handler of this process, not over a network
+	if err != nil {
+		http.Error(w, "there is no such thing", http.StatusNotFound)
+		return
+	}
+	ask.Host, ask.RemoteAddr = r.Host, r.RemoteAddr
+	ask.SetBasicAuth(config.DevServerSecret, "")
+	api.ServeHTTP(w, ask)
+}
+
+// named lists the names of people, for a sentence.
+func named(people []shop.Person) string {
+	var b strings.Builder
+	for i, p := range people {
+		switch {
+		case i > 0 && i == len(people)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(p.Name)
+	}
+	return b.String()
 }
 
 // greet says where everything is.
@@ -185,7 +238,7 @@ func (c *demoCommand) greet(a *app, address, dir string) {
     view a product, and look at the home page: its rails have changed
     put something into the cart: what goes with it is below it
     buy, and open the drawer (under the hood): recent_five_purchases has it
-    log in as one of the people above: they are real customers, with real orders
+    log in, above on the right, as one of %s: they are real customers, with real orders
 
   The orders are a slice of Online Retail (UCI; Chen, Sain, Guo 2012; CC BY 4.0),
   moved in time. What people only looked at is not in it, so each line bought
@@ -195,7 +248,7 @@ func (c *demoCommand) greet(a *app, address, dir string) {
     curl -u %s: '%s/v1/profiles/u:%s'
     curl -u %s: '%s/v1/recommend/for-you?user_id=%s&limit=5'
 
-`, at, at, config.DevServerSecret, config.DevServerSecret, at, shop.People()[0].ID, config.DevServerSecret, at, shop.People()[0].ID)
+`, at, at, config.DevServerSecret, named(shop.People()), config.DevServerSecret, at, shop.People()[0].ID, config.DevServerSecret, at, shop.People()[0].ID)
 	if c.Traffic {
 		fmt.Fprintf(a.stdout, "  %d simulated visitors send about %d events a second.\n", visitors, c.Rate)
 	}
