@@ -35,6 +35,9 @@ var layout = map[string]string{
 	"profile":             ". feature identity",
 	"profile/disk":        ". profile",
 	"profile/profiletest": ". profile",
+	"search":              ". catalog",
+	"search/bleve":        ". search",
+	"search/searchtest":   ". search",
 
 	// The road, in the order an event walks it.
 	"collect":      ". identity journal",

@@ -1,0 +1,27 @@
+package bleve_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/attune-io/attune/search"
+	"github.com/attune-io/attune/search/bleve"
+	"github.com/attune-io/attune/search/searchtest"
+)
+
+func open(t testing.TB, dir string) *bleve.Index {
+	t.Helper()
+	ix, err := bleve.Open(bleve.Options{Dir: dir, Settings: search.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ix
+}
+
+func TestConformance(t *testing.T) {
+	dir := t.TempDir()
+	searchtest.Run(t, func(t *testing.T, name string) search.Index {
+		t.Helper()
+		return open(t, filepath.Join(dir, name))
+	})
+}
