@@ -19,7 +19,7 @@ help: ## say what each target does
 
 build: ## build bin/attune
 	@echo "== building bin/attune"
-	@$(GO) build -trimpath -o bin/attune ./cmd/attune
+	@$(GO) build -trimpath -buildvcs=$$(git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false) -o bin/attune ./cmd/attune
 
 demo: build ## start a gift shop on real data and print its address
 	@bin/attune demo $(DEMO_FLAGS)

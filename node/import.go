@@ -106,5 +106,9 @@ func (n *Node) caughtUp(ctx context.Context) error {
 	return nil
 }
 
+// Folded returns how many events were folded and counted since the node was
+// opened. Those known already, of bots, or without consent are not among them.
+func (n *Node) Folded() uint64 { return n.meter.Totals().Folded }
+
 // Catalog returns the items, for what is mounted beside the API.
 func (n *Node) Catalog() *catalog.Catalog { return n.catalog }

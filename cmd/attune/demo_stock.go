@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/attune-io/attune"
@@ -107,16 +108,26 @@ func importSlice(a *app, cfg config.Config, log *slog.Logger, shiftTo attune.Mil
 	}
 	bar := newBar(a.stderr, []string{path})
 	defer bar.done()
+	to := &shelves{to: n.Sink("online-retail")}
 	return sum, n.Work(a.ctx, importing(&sum, file.Import{
 		Files: []string{path}, Options: file.Options{Mapping: mapping}, ShiftTo: shiftTo,
-		Sink: &shelves{to: n.Sink("online-retail")}, Progress: bar.progress,
+		Sink: to,
+		Progress: func(p file.Progress) {
+			if !p.Looking {
+				p.Events = to.taken.Load() // what is imported, not the orders it is made of
+			}
+			bar.progress(p)
+		},
 		Batch: 100, // orders, each with a view for every line
 	}))
 }
 
 // shelves is a sink that sorts goods into the shop's categories, and lets every
 // line of an order be looked at before it is bought.
-type shelves struct{ to file.Sink }
+type shelves struct {
+	to    file.Sink
+	taken atomic.Int64 // events, the views among them
+}
 
 // Items passes items on.
 func (s *shelves) Items(ctx context.Context, items []attune.Item) error {
@@ -140,6 +151,7 @@ func (s *shelves) Events(ctx context.Context, events [][]byte) ([]collect.Reject
 	if err != nil {
 		return nil, err
 	}
+	s.taken.Add(int64(len(all)))
 	// One refusal is one event that was not wholly taken.
 	var out []collect.Rejection
 	for _, r := range refused {
@@ -193,6 +205,9 @@ func looked(raw []byte) ([][]byte, error) {
 		}
 		name, _ := line["name"].(string)
 		line["category"] = shop.Category(name)
+		if id, ok := line["product_id"].(string); ok {
+			line["image_url"] = shop.CoverURL("/shop/", id, name, shop.Category(name))
+		}
 		seen := make(map[string]any, len(line))
 		for k, v := range line {
 			if k != "quantity" {

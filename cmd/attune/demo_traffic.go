@@ -139,7 +139,7 @@ func facts(it *attune.Ranked) map[string]any {
 	out := map[string]any{"product_id": it.ID, "quantity": 1}
 	var known map[string]any
 	if json.Unmarshal(it.Attributes, &known) == nil {
-		for _, name := range [...]string{"name", "category", "price", "currency"} {
+		for _, name := range [...]string{"name", "category", "price", "currency", "image_url"} {
 			if v, ok := known[name]; ok {
 				out[name] = v
 			}

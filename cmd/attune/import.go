@@ -39,6 +39,7 @@ type imported struct {
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"events_per_second"` // read, stored and, in a data directory, folded
 	DryRun    bool    `json:"dry_run,omitempty"`
+	Known     int64   `json:"known,omitempty"`    // accepted events that changed nothing, as the fold into a data directory counts them
 	DataDir   string  `json:"data_dir,omitempty"` // that was written
 	URL       string  `json:"url,omitempty"`      // of the server that was sent to
 }
@@ -66,15 +67,18 @@ func (c *importCommand) Run(a *app) error {
 	began := time.Now()
 	var sum file.Summary
 	var dir string
+	var known int64
 	switch {
 	case c.DryRun:
-		sum, err = file.Run(a.ctx, in)
+		if in.Sink, err = newDry(c.Source, func() attune.Millis { return attune.MillisOf(time.Now()) }); err == nil {
+			sum, err = file.Run(a.ctx, in)
+		}
 	case c.URL != "":
 		if in.Sink, err = newRemote(c.URL, c.Secret); err == nil {
 			sum, err = file.Run(a.ctx, in)
 		}
 	default:
-		dir, sum, err = c.local(a, in)
+		dir, known, sum, err = c.local(a, in)
 	}
 	bar.done()
 	if err := errors.Join(err, closeRejects()); err != nil {
@@ -84,7 +88,7 @@ func (c *importCommand) Run(a *app) error {
 		return err
 	}
 	took := time.Since(began).Seconds()
-	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun, DataDir: dir, URL: c.URL})
+	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun, Known: known, DataDir: dir, URL: c.URL})
 }
 
 // prepare reads the mapping and opens the file of rejects.
@@ -127,15 +131,16 @@ const (
 )
 
 // local imports into the data directory, dir, of a node that is not running.
-func (c *importCommand) local(a *app, in file.Import) (dir string, sum file.Summary, err error) {
+// known is how many of the accepted events changed nothing.
+func (c *importCommand) local(a *app, in file.Import) (dir string, known int64, sum file.Summary, err error) {
 	cfg, err := c.config()
 	if err != nil {
-		return "", sum, err
+		return "", 0, sum, err
 	}
 	log, _ := logger(a, config.Log{Level: "warn", Format: "text"})
 	n, err := openLocal(a, cfg, log)
 	if err != nil {
-		return "", sum, err
+		return "", 0, sum, err
 	}
 	if os.Getenv("GOGC") == "" {
 		// An import allocates much and keeps little: memory, which is free while
@@ -147,7 +152,7 @@ func (c *importCommand) local(a *app, in file.Import) (dir string, sum file.Summ
 	}
 	in.Sink = n.Sink(c.Source)
 	err = n.Work(a.ctx, importing(&sum, in))
-	return cfg.DataDir, sum, err
+	return cfg.DataDir, max(0, sum.Accepted-int64(n.Folded())), sum, err //nolint:gosec // a count
 }
 
 // config is the node's own, so that the same features are folded.
@@ -182,6 +187,9 @@ func (c *importCommand) print(a *app, sum imported) error {
 	}
 	fmt.Fprintf(a.stdout, "%s %s and %s of %s%s in %.1f s (%s events/s)\n", done, counted(sum.Accepted, "event"),
 		counted(sum.Items, "item"), counted(int64(sum.Files), "file"), sum.where(), sum.Seconds, grouped(int64(sum.PerSecond)))
+	if sum.Known > 0 {
+		fmt.Fprintf(a.stdout, "%s of them changed nothing: known already, or of bots or without consent\n", grouped(sum.Known))
+	}
 	if sum.Newest != 0 {
 		fmt.Fprintf(a.stdout, "newest event: %s\n", sum.Newest)
 	}

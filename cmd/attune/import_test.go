@@ -48,7 +48,7 @@ func TestImportCommand(t *testing.T) {
 	rejects := filepath.Join(t.TempDir(), "rejects.ndjson")
 	out, _ := attuned(t, 0, "import", calls, "--dry-run", "--output", "json")
 	var sum imported
-	if err := json.Unmarshal([]byte(out), &sum); err != nil || !sum.DryRun || sum.Events != 3 || sum.Rejected != 1 {
+	if err := json.Unmarshal([]byte(out), &sum); err != nil || !sum.DryRun || sum.Events != 3 || sum.Accepted != 2 || sum.Rejected != 2 {
 		t.Errorf("dry run: got %+v, %v", sum, err)
 	}
 	out, _ = attuned(t, 0, "import", calls, "--data-dir", dir, "--rejects", rejects, "--shift-time")
@@ -61,11 +61,20 @@ func TestImportCommand(t *testing.T) {
 	if err != nil || bytes.Count(text, []byte("\n")) != 2 {
 		t.Errorf("rejects: got %q, %v", text, err)
 	}
+	out, _ = attuned(t, 0, "import", calls, "--data-dir", dir)
+	if !strings.Contains(out, "2 of them changed nothing") {
+		t.Errorf("the second import: got %s", out)
+	}
 	out, _ = attuned(t, 0, "replay", "--data-dir", dir)
 	if !strings.Contains(out, "2 of 2 parts are equal") {
 		t.Errorf("got %s", out)
 	}
-	_, errs := attuned(t, 1, "import", written(t, "x.csv", "a,b\n1,2\n"), "--data-dir", dir)
+	none := filepath.Join(dir, "none")
+	_, errs := attuned(t, 1, "replay", "--data-dir", none)
+	if _, err := os.Stat(none); !strings.Contains(errs, "is not there") || !os.IsNotExist(err) {
+		t.Errorf("a folder that is not there: got %s, %v", errs, err)
+	}
+	_, errs = attuned(t, 1, "import", written(t, "x.csv", "a,b\n1,2\n"), "--data-dir", dir)
 	if !strings.Contains(errs, "--mapping") {
 		t.Errorf("a table without a mapping: got %s", errs)
 	}
@@ -116,10 +125,10 @@ func TestLooked(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`{"type":"track","event":"Product Viewed","messageId":"m.v0","userId":"u","timestamp":"2025-01-01T00:07:40.000Z","properties":{"category":"Bags","name":"LUNCH BAG","product_id":"a"}}`,
-		`{"type":"track","event":"Product Viewed","messageId":"m.v1","userId":"u","timestamp":"2025-01-01T00:08:00.000Z","properties":{"category":"Home","name":"ALARM CLOCK","price":1.5,"product_id":"b"}}`,
+		`{"type":"track","event":"Product Viewed","messageId":"m.v0","userId":"u","timestamp":"2025-01-01T00:07:40.000Z","properties":{"category":"Bags","image_url":"/shop/cover/a.svg?category=Bags\u0026name=LUNCH+BAG","name":"LUNCH BAG","product_id":"a"}}`,
+		`{"type":"track","event":"Product Viewed","messageId":"m.v1","userId":"u","timestamp":"2025-01-01T00:08:00.000Z","properties":{"category":"Home","image_url":"/shop/cover/b.svg?category=Home\u0026name=ALARM+CLOCK","name":"ALARM CLOCK","price":1.5,"product_id":"b"}}`,
 		`{"type":"track","event":"Order Completed","messageId":"m","userId":"u","timestamp":"2025-01-01T00:10:00.000Z","properties":{"order_id":"1","products":[` +
-			`{"category":"Bags","name":"LUNCH BAG","product_id":"a","quantity":2},{"category":"Home","name":"ALARM CLOCK","price":1.5,"product_id":"b"}]}}`,
+			`{"category":"Bags","image_url":"/shop/cover/a.svg?category=Bags\u0026name=LUNCH+BAG","name":"LUNCH BAG","product_id":"a","quantity":2},{"category":"Home","image_url":"/shop/cover/b.svg?category=Home\u0026name=ALARM+CLOCK","name":"ALARM CLOCK","price":1.5,"product_id":"b"}]}}`,
 	}
 	if len(made) != len(want) {
 		t.Fatalf("got %d calls, want %d", len(made), len(want))

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/config"
@@ -25,6 +27,9 @@ func (c *replayCommand) Run(a *app) error {
 	cfg, err := s.read()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there; name the data directory of a node: %w", cfg.DataDir, attune.ErrNotFound)
 	}
 	log, _ := logger(a, config.Log{Level: "warn", Format: "text"})
 	bar := newBar(a.stderr, nil)

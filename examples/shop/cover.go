@@ -25,7 +25,8 @@ func CoverURL(base, id, name, category string) string {
 }
 
 // Cover returns an SVG picture of an item. The same id, name and category give
-// the same bytes, always. Any text is safe in it, and none leaves its frame.
+// the same bytes, always. The name says what is drawn; it stands in the title
+// alone, since a page writes it below. Any text is safe in it.
 func Cover(id, name, category string) []byte {
 	words := strings.FieldsFunc(strings.ToUpper(name), func(r rune) bool { return (r < 'A' || r > 'Z') && r != '\'' })
 	seed := attune.Hash(id)
@@ -49,17 +50,11 @@ func Cover(id, name, category string) []byte {
 		fmt.Fprintf(&b, `.a{stroke:%s;stroke-opacity:.3;stroke-width:3}`, p.dark)
 	}
 	fmt.Fprintf(&b, `.a,.a *{fill:%s}.d,.d *{fill:%s}.l,.l *{fill:%s}.f,.f *{fill:%s}.b,.b *{fill:%s}.w{fill:#fffdf8}`, fill, p.dark, p.light, p.warm, p.bottom)
-	fmt.Fprintf(&b, `.k,.m,.n,.h,.r{fill:none;stroke:%s;stroke-width:7;stroke-linecap:round;stroke-linejoin:round}.n{stroke-width:4}.m{stroke:#fffdf8;stroke-opacity:.85}.h{stroke:#fff;stroke-opacity:.5}.r{stroke:%s;stroke-width:34}`, p.dark, p.main)
-	fmt.Fprintf(&b, `text{font:500 19px ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;fill:%s;text-anchor:middle}</style>`, p.ink)
+	fmt.Fprintf(&b, `.k,.m,.n,.h,.r{fill:none;stroke:%s;stroke-width:7;stroke-linecap:round;stroke-linejoin:round}.n{stroke-width:4}.m{stroke:#fffdf8;stroke-opacity:.85}.h{stroke:#fff;stroke-opacity:.5}.r{stroke:%s;stroke-width:34}</style>`, p.dark, p.main)
 	b.WriteString(`<rect width="400" height="400" fill="url(#g)"/>`)
 	scene(&b, seed, p)
-	lines := wrap(title(name), 3)
-	// Fewer lines of name leave the motif lower, so that the whole stays centred.
-	fmt.Fprintf(&b, `<ellipse cx="200" cy="%d" rx="84" ry="9" fill="%s" opacity=".14"/>`, 281-8*len(lines), p.dark)
-	fmt.Fprintf(&b, `<g transform="translate(100 %d) rotate(%d 100 100)">%s</g>`, 84-8*len(lines), int(seed>>8&7)-3, bytes.TrimSpace(drawing))
-	for i, line := range lines {
-		fmt.Fprintf(&b, `<text x="200" y="%d">%s</text>`, 372-25*(len(lines)-1-i), html.EscapeString(line))
-	}
+	fmt.Fprintf(&b, `<ellipse cx="200" cy="289" rx="84" ry="9" fill="%s" opacity=".14"/>`, p.dark)
+	fmt.Fprintf(&b, `<g transform="translate(100 92) rotate(%d 100 100)">%s</g>`, int(seed>>8&7)-3, bytes.TrimSpace(drawing))
 	b.WriteString(`</svg>`)
 	return b.Bytes()
 }
@@ -109,64 +104,6 @@ func pattern(b *bytes.Buffer, words []string, p palette) string {
 	return p.main
 }
 
-// lineWidth is what a line of a name may take, in units of the font size: 340
-// of the cover's 400 at 19 px, with a tenth in hand for wider fonts.
-const lineWidth = 340.0 / 19 * 0.9
-
-// wrap breaks a name into at most n lines that fit, and ends what does not with
-// an ellipsis.
-func wrap(name string, n int) []string {
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(name) {
-		word = cut(word, lineWidth)
-		switch joined := strings.TrimSpace(line + " " + word); {
-		case wide(joined) <= lineWidth:
-			line = joined
-		case len(lines) == n-1:
-			return append(lines, cut(joined, lineWidth))
-		default:
-			lines, line = append(lines, line), word
-		}
-	}
-	if line == "" {
-		return lines
-	}
-	return append(lines, line)
-}
-
-// cut shortens s until it fits, with an ellipsis if it had to.
-func cut(s string, width float64) string {
-	if wide(s) <= width {
-		return s
-	}
-	runes := []rune(s)
-	for len(runes) > 0 && wide(string(runes))+1 > width {
-		runes = runes[:len(runes)-1]
-	}
-	return strings.TrimSpace(string(runes)) + "…"
-}
-
-// wide estimates how wide s is set, in units of the font size, from above.
-func wide(s string) float64 {
-	var w float64
-	for _, r := range s {
-		switch {
-		case strings.ContainsRune("iljtfrI.,:;'|!() -/", r):
-			w += 0.4
-		case strings.ContainsRune("mwMW@%&…", r):
-			w += 0.95
-		case r > 0x2000:
-			w += 1.2
-		case unicode.IsUpper(r) || unicode.IsDigit(r):
-			w += 0.72
-		default:
-			w += 0.6
-		}
-	}
-	return w
-}
-
 // clean drops what XML 1.0 cannot hold and puts a replacement for broken UTF-8.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -175,21 +112,4 @@ func clean(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-// title sets a name that shouts in title case, and leaves any other as it is.
-func title(name string) string {
-	name = clean(name)
-	if strings.ToUpper(name) != name {
-		return name
-	}
-	first := true
-	return strings.Map(func(r rune) rune {
-		was := first
-		first = !unicode.IsLetter(r) && r != '\''
-		if was {
-			return r
-		}
-		return unicode.ToLower(r)
-	}, name)
 }

@@ -24,7 +24,6 @@ func FuzzCover(f *testing.F) {
 		if again := shop.Cover(id, name, category); !bytes.Equal(got, again) {
 			t.Fatalf("Cover(%q, %q, %q) differs between two calls", id, name, category)
 		}
-		lines := 0
 		d := xml.NewDecoder(bytes.NewReader(got))
 		for {
 			tok, err := d.Token()
@@ -36,15 +35,10 @@ func FuzzCover(f *testing.F) {
 			}
 			if el, ok := tok.(xml.StartElement); ok {
 				switch el.Name.Local {
-				case "text":
-					lines++
-				case "script", "image", "a", "use", "foreignObject":
+				case "text", "script", "image", "a", "use", "foreignObject":
 					t.Fatalf("Cover(%q, %q, %q) has a <%s>", id, name, category, el.Name.Local)
 				}
 			}
-		}
-		if lines > 3 {
-			t.Fatalf("Cover(%q, %q, %q) has %d lines of name, want at most 3", id, name, category, lines)
 		}
 	})
 }
@@ -56,7 +50,7 @@ func TestCoverTellsItemsApart(t *testing.T) {
 			t.Errorf("%v has the cover of RED RETROSPOT MUG", other)
 		}
 	}
-	for _, want := range []string{"url(#p)", "#c8403f", ">Red Retrospot Mug</text>"} {
+	for _, want := range []string{"url(#p)", "#c8403f", "<title>RED RETROSPOT MUG</title>"} {
 		if !bytes.Contains(a, []byte(want)) {
 			t.Errorf("cover of RED RETROSPOT MUG lacks %s", want)
 		}

@@ -1,12 +1,10 @@
 package shop
 
 // palette is the colours of one cover: top and bottom of the ground, the glow on
-// it, the item's main, light, dark and warm colours, and the ink of its name.
-// Ink on bottom has a contrast of at least 4.5 to 1.
+// it, and the item's main, light, dark and warm colours.
 type palette struct {
 	top, bottom, glow       string
 	main, light, dark, warm string
-	ink                     string
 }
 
 // white is the main colour of white things.
@@ -16,33 +14,33 @@ const white = "#fbf5e9"
 func paletteOf(category string) palette {
 	switch category {
 	case kitchen:
-		return palette{"#fdf3e4", "#f8e3c8", "#fff9ee", "#d9694a", "#f4c9a4", "#5a3a2e", "#f0a63c", "#4d3227"}
+		return palette{"#fdf3e4", "#f8e3c8", "#fff9ee", "#d9694a", "#f4c9a4", "#5a3a2e", "#f0a63c"}
 	case home:
-		return palette{"#eef2ec", "#d9e3d6", "#f9fbf6", "#7c9a82", "#c3d5c3", "#35463b", "#e0a458", "#2f3e35"}
+		return palette{"#eef2ec", "#d9e3d6", "#f9fbf6", "#7c9a82", "#c3d5c3", "#35463b", "#e0a458"}
 	case lighting:
-		return palette{"#fff4dd", "#fbe0b4", "#fffaf0", "#c8843a", "#f6d9a0", "#54402b", "#f2b035", "#4a3724"}
+		return palette{"#fff4dd", "#fbe0b4", "#fffaf0", "#c8843a", "#f6d9a0", "#54402b", "#f2b035"}
 	case decorations:
-		return palette{"#fbeef0", "#f3d7dc", "#fff8f8", "#c9647c", "#efbcc6", "#5b2f3d", "#e9a94f", "#512936"}
+		return palette{"#fbeef0", "#f3d7dc", "#fff8f8", "#c9647c", "#efbcc6", "#5b2f3d", "#e9a94f"}
 	case bags:
-		return palette{"#eef1f9", "#d6deef", "#f9faff", "#4f6db0", "#bccbe8", "#26345c", "#eda55b", "#222e52"}
+		return palette{"#eef1f9", "#d6deef", "#f9faff", "#4f6db0", "#bccbe8", "#26345c", "#eda55b"}
 	case christmas:
-		return palette{"#eef4ee", "#d3e3d6", "#fafdf8", "#b83a3f", "#f0c9b8", "#234a38", "#e3b04b", "#1f4232"}
+		return palette{"#eef4ee", "#d3e3d6", "#fafdf8", "#b83a3f", "#f0c9b8", "#234a38", "#e3b04b"}
 	case toys:
-		return palette{"#eef6fb", "#cfe6f3", "#fbfeff", "#e0734f", "#f8d38c", "#27496a", "#f3b53f", "#23415e"}
+		return palette{"#eef6fb", "#cfe6f3", "#fbfeff", "#e0734f", "#f8d38c", "#27496a", "#f3b53f"}
 	case stationery:
-		return palette{"#f3f0fa", "#dfd8f0", "#fcfaff", "#7a64b4", "#cdc1e8", "#392e5c", "#eeb14e", "#332953"}
+		return palette{"#f3f0fa", "#dfd8f0", "#fcfaff", "#7a64b4", "#cdc1e8", "#392e5c", "#eeb14e"}
 	case garden:
-		return palette{"#f1f6e6", "#dbe9c3", "#fbfef3", "#6f9440", "#c6dc9e", "#36491f", "#e8a84a", "#30411b"}
+		return palette{"#f1f6e6", "#dbe9c3", "#fbfef3", "#6f9440", "#c6dc9e", "#36491f", "#e8a84a"}
 	case storage:
-		return palette{"#f6f1ea", "#e6dac9", "#fdfaf5", "#a67c52", "#dcc3a3", "#4a3622", "#d9a441", "#42301e"}
+		return palette{"#f6f1ea", "#e6dac9", "#fdfaf5", "#a67c52", "#dcc3a3", "#4a3622", "#d9a441"}
 	case jewellery:
-		return palette{"#fbf1f8", "#efd5e8", "#fff9fe", "#a6558f", "#e5bcd9", "#4d2343", "#dcae54", "#451f3c"}
+		return palette{"#fbf1f8", "#efd5e8", "#fff9fe", "#a6558f", "#e5bcd9", "#4d2343", "#dcae54"}
 	case signs:
-		return palette{"#eaf4f3", "#cbe3e1", "#f7fdfc", "#3f8480", "#b3d8d4", "#1f4644", "#e9b056", "#1b3f3d"}
+		return palette{"#eaf4f3", "#cbe3e1", "#f7fdfc", "#3f8480", "#b3d8d4", "#1f4644", "#e9b056"}
 	case baby:
-		return palette{"#f0f7fd", "#d9eaf8", "#fcfeff", "#7fb2dd", "#f9d5da", "#35587a", "#f5c26b", "#2c4a68"}
+		return palette{"#f0f7fd", "#d9eaf8", "#fcfeff", "#7fb2dd", "#f9d5da", "#35587a", "#f5c26b"}
 	default:
-		return palette{"#f7f2ee", "#eadfd6", "#fffaf6", "#b5655a", "#e7c5b9", "#4b332f", "#e2a750", "#432d29"}
+		return palette{"#f7f2ee", "#eadfd6", "#fffaf6", "#b5655a", "#e7c5b9", "#4b332f", "#e2a750"}
 	}
 }
 

@@ -51,6 +51,10 @@ type Options struct {
 	// GET /v1/profiles/{key} answers for that person. Nil answers 404 and the
 	// drawer says that there is no profile to see.
 	Me http.Handler
+	// Decision answers GET {Base}api/decision/{id} with what
+	// GET /v1/decisions/{id} answers; the drawer reads the server's own time
+	// there. Nil answers 404 and the drawer shows the browser's times alone.
+	Decision http.Handler
 }
 
 // Person is somebody a visitor of the demo can log in as.
@@ -111,6 +115,9 @@ func Handler(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET "+o.Base+"api/category/{name}", o.serveCategory)
 	if o.Me != nil {
 		mux.Handle("GET "+o.Base+"api/me", o.Me)
+	}
+	if o.Decision != nil {
+		mux.Handle("GET "+o.Base+"api/decision/{id}", o.Decision)
 	}
 	mux.HandleFunc("GET "+o.Base+"api/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", "the shop has no route "+r.URL.Path)

@@ -57,7 +57,7 @@ func TestHandlerRoutes(t *testing.T) {
 		{"/shop/drawer.js", "text/javascript", 200, "class Drawer"},
 		{"/shop/attune.js", "text/javascript", 200, "export function createAttune"},
 		{"/shop/style.css", "text/css", 200, ":focus-visible"},
-		{"/shop/cover/1.svg?name=RED+MUG&category=Kitchen", "image/svg+xml", 200, ">Red Mug</text>"},
+		{"/shop/cover/1.svg?name=RED+MUG&category=Kitchen", "image/svg+xml", 200, "<title>RED MUG</title>"},
 		{"/shop/api/item/a.b%2Fc", "application/json", 200, `{"id":"a.b/c","attributes":{"name":"MUG"}}`},
 		{"/shop/api/category/Lighting%20&%20Candles", "application/json", 200, `{"ids":["of Lighting \u0026 Candles"]}`},
 		{"/shop/api/category/Cars", "application/json", 404, `"code":"not_found"`},

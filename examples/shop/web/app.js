@@ -123,6 +123,13 @@ const rail = (placement, head, note, ask, more) => {
   return r.el;
 };
 
+// Until something is known of the visitor, for-you is what sells on every shelf,
+// and says so.
+const yours = (items, r) => {
+  if (items.length && items.every((i) => i.reason === "popular now")) r.say("Loved in every corner", "the shop's favourites; open one, and this shelf becomes yours");
+  else r.say("For you", "changes with every click");
+};
+
 const chips = (now) => h("nav", { class: "chips", "aria-label": "Categories" },
   categories.map((c) => h("a", { href: base + "category/" + encodeURIComponent(c), "aria-current": c === now && "page" }, c)));
 
@@ -134,11 +141,11 @@ function home() {
       h("div", {},
         h("p", { class: "eyebrow" }, person ? "Welcome back, " + person.name : "The gift shop that listens"),
         h("h1", {}, "Small gifts, ", h("em", {}, "well chosen.")),
-        h("p", { class: "lead" }, "Open anything you like. These shelves rearrange themselves around you within milliseconds, while you watch."),
+        h("p", { class: "lead" }, "Open anything you like. These shelves rearrange themselves around you while you watch, and the drawer tells how long it took."),
         h("p", {}, h("a", { class: "button", href: base + "search?q=heart" }, "Find a gift"), h("button", { class: "button quiet", type: "button", onclick: () => drawer.toggle(true) }, "See how it decides"))),
       hero),
     chips(),
-    rail("for-you", "For you", "changes with every click"),
+    rail("for-you", "For you", "", undefined, { pick: yours }),
     rail("recently-viewed", "Recently viewed", "", undefined, { empty: true }),
     rail("trending", "Trending now", "what everyone is looking at", () => ({})));
   attune.page("Home");
@@ -231,11 +238,19 @@ async function category(name) {
   if (now === turn) list(name, "The whole shelf, in your order.", items.length ? { items } : { query: name }, ["Product List Viewed", { list_id: name, category: name }]);
 }
 
-function list(head, note, what, event) {
-  main.replaceChildren(h("div", { class: "listhead" }, h("h1", { class: "page" }, head), h("p", {}, note)), chips(head), rail("search", head, "", () => ({ ...what, limit: 24 }), { grid: true, onadd: add }));
+function list(head, note, what, event, pick) {
+  main.replaceChildren(h("div", { class: "listhead" }, h("h1", { class: "page" }, head), h("p", { id: "note" }, note)), chips(head), rail("search", head, "", () => ({ ...what, limit: 24 }), { grid: true, onadd: add, pick }));
   attune.page(event[0]);
   tell(...event);
 }
+
+// A search shows what was found. When nothing was, it says what it shows instead.
+const hits = (q) => (items) => {
+  const low = q.toLowerCase();
+  const found = items.filter((i) => i.id.toLowerCase() === low || (i.attributes?.name ?? "").toLowerCase().includes(low));
+  $("note").textContent = found.length ? "Found for you, in your order." : `Nothing is called “${q}” here. ${items.length ? "What others like instead:" : ""}`;
+  return found.length ? found : items;
+};
 
 function missing(text) {
   main.replaceChildren(h("section", { class: "thanks" }, h("h1", {}, "Not here"), h("p", { class: "lead" }, text), h("p", {}, h("a", { class: "button", href: base }, "Back to the shop"))), rail("trending", "Trending now", "", () => ({})));
@@ -256,7 +271,7 @@ function show() {
   if (page === "product" && arg) return product(arg);
   if (page === "cart") return cartPage();
   if (page === "category" && arg) return category(arg);
-  if (page === "search" && q) return list("“" + q + "”", "Found for you, in your order.", { query: q }, ["Products Searched", { query: q }]);
+  if (page === "search" && q) return list("“" + q + "”", "Looking…", { query: q }, ["Products Searched", { query: q }], hits(q));
   return missing("There is no such page in this shop.");
 }
 

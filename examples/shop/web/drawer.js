@@ -15,6 +15,13 @@ export class Drawer {
   constructor(el, { attune, known }) {
     Object.assign(this, { el, attune, known, events: [], times: [], tab: "" });
     this.time = h("b", { id: "latency" }, "–");
+    this.split = h("ul", { id: "split" });
+    // What of a time went by between a request and its answer.
+    this.waits = [];
+    new PerformanceObserver((list) => {
+      for (const e of list.getEntries()) if (/\/v1\/(b|decide)$/.test(e.name)) this.waits.push(e);
+      this.waits.splice(0, this.waits.length - 2 * KEPT);
+    }).observe({ type: "resource", buffered: true });
     this.detail = h("span", { id: "latency-detail" }, "waiting for the first event");
     this.spark = svg("svg", { viewBox: "0 0 200 44", preserveAspectRatio: "none", role: "img", "aria-label": "Milliseconds of the last events" });
     this.feed = h("ol", { id: "feed" });
@@ -22,9 +29,9 @@ export class Drawer {
     this.answer = h("div", { id: "decision" });
     el.append(
       h("div", { class: "top" }, h("h2", {}, "Under the hood"), h("button", { type: "button", class: "close", "aria-label": "Close the drawer", onclick: () => this.toggle(false) }, "×")),
-      h("section", { class: "meter", "aria-label": "Speed" }, h("p", {}, "From event to the decision that reflects it"), h("div", {}, this.time, this.spark), this.detail),
-      h("section", {}, h("h3", {}, "Latest decision"), this.answer),
+      h("section", { class: "meter", "aria-label": "Speed" }, h("p", {}, "From event to the decision that reflects it"), h("div", {}, this.time, this.spark), this.split, this.detail),
       h("section", {}, h("h3", {}, "The person"), this.person),
+      h("section", {}, h("h3", {}, "Latest decision"), this.answer),
       h("section", {}, h("h3", {}, "Events this page sent"), this.feed));
     this.drawPerson();
     this.drawAnswer();
@@ -63,7 +70,10 @@ export class Drawer {
   // decision shows d; entry is the event it was asked for after, if any.
   decision(d, entry) {
     this.last = d;
-    if (entry && !d.stale) this.measured(entry, performance.now() - entry.start, "decided");
+    if (entry && !d.stale) {
+      this.measured(entry, performance.now() - entry.start);
+      this.divide(entry, d.decision_id);
+    }
     else if (entry) entry.took.textContent = "stale";
     this.drawAnswer();
     this.refresh();
@@ -94,7 +104,26 @@ export class Drawer {
     if (this.times.length > KEPT) this.times.shift();
     this.meter(entry);
     this.drawSpark();
-    document.getElementById("last").textContent = ms(took);
+  }
+
+  // divide says where the time of entry went: deciding, which the server says
+  // of itself, the rest of the wait for its answers, and this browser.
+  async divide(entry, id) {
+    let kept;
+    for (let i = 0; !kept && i < 4; i++) { // a decision is kept a moment after its answer
+      await new Promise((wake) => setTimeout(wake, 60 << i));
+      const r = await fetch(base + "api/decision/" + encodeURIComponent(id)).catch(() => undefined);
+      kept = r?.ok ? await r.json().catch(() => undefined) : undefined;
+    }
+    const wait = this.waits.filter((e) => e.startTime >= entry.start - 1 && e.responseEnd <= entry.start + entry.decided + 1 && e.requestStart > 0)
+      .reduce((sum, e) => sum + e.responseStart - e.requestStart, 0);
+    if (!wait || this.events[0] !== entry) return;
+    const deciding = Math.min(kept?.micros ? kept.micros / 1000 : 0, wait);
+    const rows = [["server, deciding", kept?.micros ? ms(deciding) : "not known"], ["server, storing the event, and the way", ms(wait - deciding)], ["this browser", ms(Math.max(0, entry.decided - wait))]];
+    this.split.replaceChildren(...rows.map(([what, took]) => h("li", {}, h("i", { "aria-hidden": "true" }), h("span", {}, what), h("b", {}, took))));
+    const last = document.getElementById("last");
+    last.textContent = "server " + ms(wait);
+    last.title = ms(entry.decided) + " in all, this browser's work counted";
   }
 
   meter(entry) {

@@ -56,17 +56,18 @@ export function card(item, { onopen, extra } = {}) {
 // A Rail is one placement on the page. show replaces its items: those that stay
 // glide to their new place, those that come fade in.
 export class Rail {
-  constructor({ placement, head, note, attune, onadd, grid, empty }) {
-    Object.assign(this, { placement, attune, onadd, empty, cards: new Map(), ends: [] });
+  constructor({ placement, head, note, attune, onadd, grid, empty, pick }) {
+    Object.assign(this, { placement, attune, onadd, empty, pick, cards: new Map(), ends: [] });
     this.list = h("div", { class: grid ? "grid" : "row", role: "list" });
     this.badge = h("span", { class: "fresh", "aria-hidden": "true" }, "just changed");
     this.el = h("section", { class: "rail", "data-placement": placement, "aria-label": head },
-      h("div", { class: "head" }, h("h2", {}, head), note && h("p", {}, note), this.badge), this.list);
+      h("div", { class: "head" }, (this.head = h("h2", {}, head)), (this.note = h("p", {}, note ?? "")), this.badge), this.list);
     for (let i = 0; i < (grid ? 8 : 6); i++) this.list.append(h("div", { class: "card ghost", "aria-hidden": "true" }, h("span", { class: "cover" })));
   }
 
+  // pick may leave items out of an answer, and say above what is left.
   show(answer, decisionID) {
-    const items = answer?.items ?? [];
+    const items = this.pick?.(answer?.items ?? [], this) ?? answer?.items ?? [];
     const ids = items.map((i) => i.id).join("\n");
     const hidden = this.empty && (answer?.fallback || !items.length);
     this.el.hidden = Boolean(hidden);
@@ -97,6 +98,11 @@ export class Rail {
     el.setAttribute("role", "listitem");
     this.ends.push(this.attune.observe(el, shown));
     return el;
+  }
+
+  say(head, note) {
+    this.head.textContent = head;
+    this.note.textContent = note;
   }
 
   stop() {
