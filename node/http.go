@@ -103,9 +103,9 @@ func sdk(w http.ResponseWriter, _ *http.Request) {
 func (n *Node) serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	// ReadTimeout is for what no handler reads; paced says how long a body may take.
+	// There is no ReadTimeout: paced says how long a body may take.
 	s := &http.Server{
-		Handler: paced(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyStart, IdleTimeout: 120 * time.Second,
+		Handler: paced(h, bodyStart), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second,
 		MaxHeaderBytes: 64 << 10,
 		BaseContext:    func(net.Listener) context.Context { return base },
 		ConnContext:    withConn,

@@ -27,18 +27,16 @@ const (
 // server: four seconds of a sender that just keeps to bodyRate.
 const wakeBytes = 4 << 10
 
-// paced gives every request's body its deadline. It takes the deadline of
-// requests without a body away: the server watches the connection while a
-// request is answered, and would take the deadline for the caller's leaving.
-func paced(h http.Handler) http.Handler {
+// paced gives every request's body its deadline; start is bodyStart. Requests
+// without a body have none: the server watches the connection while a request
+// is answered, and would take a deadline for the caller's leaving.
+func paced(h http.Handler, start time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
 		if r.Body == nil || r.Body == http.NoBody {
-			_ = control.SetReadDeadline(time.Time{}) // a writer that is no connection has none
 			h.ServeHTTP(w, r)
 			return
 		}
-		b := &body{ReadCloser: r.Body, control: control, left: bodyStart, missing: r.ContentLength}
+		b := &body{ReadCloser: r.Body, control: http.NewResponseController(w), start: start, left: start, missing: r.ContentLength}
 		b.conn, _ = r.Context().Value(connKey{}).(*held)
 		r.Body = b
 		defer b.rest()
@@ -62,10 +60,12 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController
+	start   time.Duration // what left begins with, and never exceeds
 	left    time.Duration // how long Read may wait
 	conn    *held         // nil: not one of the gate's
 	missing int64         // bytes that are still to come; below 0 is unknown
 	again   bool          // there was a read before
+	done    bool          // it was read to its end
 	wakes   int           // bytes that conn wakes for; 0 is any
 }
 
@@ -73,19 +73,20 @@ type body struct {
 // closes its connection after the answer.
 func (b *body) Read(p []byte) (int, error) {
 	before := time.Now()
-	if b.again { // the first is under the server's own deadline, as long as bodyStart
-		if err := b.control.SetReadDeadline(before.Add(b.left)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return 0, err
-		}
+	if err := b.control.SetReadDeadline(before.Add(b.left)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	if b.again {
 		b.wake(int(min(b.missing, wakeBytes)))
 	}
 	b.again = true
 	n, err := b.ReadCloser.Read(p)
 	b.missing -= int64(n)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && !b.done {
+		b.done = true
 		_ = b.control.SetReadDeadline(time.Time{}) // the answer may take what it takes
 	}
-	b.left = min(bodyStart, b.left-time.Since(before)+time.Duration(n)*time.Second/bodyRate)
+	b.left = min(b.start, b.left-time.Since(before)+time.Duration(n)*time.Second/bodyRate)
 	return n, err
 }
 
@@ -97,8 +98,14 @@ func (b *body) wake(n int) {
 	}
 }
 
-// rest makes the connection fit for the next request.
-func (b *body) rest() { b.wake(1) }
+// rest makes the connection fit for the next request. The server reads on what
+// the handler left of a body, for a while, and then that has to come too.
+func (b *body) rest() {
+	b.wake(1)
+	if !b.done {
+		_ = b.control.SetReadDeadline(time.Now().Add(b.start))
+	}
+}
 
 // fewest and most bound how many connections are open at once.
 const (

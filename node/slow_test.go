@@ -85,7 +85,7 @@ func TestGateRefusesOneTooMany(t *testing.T) {
 func TestSlowBodyIsCut(t *testing.T) {
 	got := make(chan error, 1) // one send, one receive
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(&body{ReadCloser: r.Body, control: http.NewResponseController(w), left: time.Millisecond})
+		_, err := io.ReadAll(&body{ReadCloser: r.Body, control: http.NewResponseController(w), start: time.Millisecond, left: time.Millisecond})
 		got <- err
 	}))
 	defer s.Close()
@@ -99,7 +99,7 @@ func TestSlowBodyIsCut(t *testing.T) {
 }
 
 // TestPacedKeepsStreams holds that a request which is being answered outlives
-// the server's own deadline, with a body that was read and without one.
+// the deadline of its body, with a body that was read and without one.
 func TestPacedKeepsStreams(t *testing.T) {
 	const deadline = 50 * time.Millisecond
 	s := httptest.NewUnstartedServer(paced(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,13 +109,30 @@ func TestPacedKeepsStreams(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		case <-time.After(4 * deadline):
 		}
-	})))
-	s.Config.ReadTimeout = deadline
+	}), deadline))
 	s.Start()
 	defer s.Close()
 	for _, raw := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"} {
 		if _, r := askRaw(t, s.Listener.Addr().String(), raw); r.status != http.StatusOK {
 			t.Errorf("%s: the request ended with the deadline", strings.Fields(raw)[0])
 		}
+	}
+}
+
+// TestUnreadBodyIsCut holds that a body which no handler reads does not hold
+// its connection either.
+func TestUnreadBodyIsCut(t *testing.T) {
+	s := httptest.NewServer(paced(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 20*time.Millisecond))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // the test is over
+	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil { // ends when the server closes
+		t.Fatal(err)
 	}
 }

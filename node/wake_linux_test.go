@@ -37,9 +37,9 @@ func TestSlowBodyWakesSeldom(t *testing.T) {
 			}
 		}
 		reads <- n
-	})))
+	}), bodyStart))
 	s.Listener = &gate{Listener: s.Listener, log: slog.New(slog.DiscardHandler), most: 10}
-	s.Config.ReadTimeout, s.Config.ConnContext = bodyStart, withConn
+	s.Config.ConnContext = withConn
 	s.Start()
 	defer s.Close()
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
