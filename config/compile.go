@@ -115,14 +115,12 @@ func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
 
 // compileSegments compiles the segments in one go: they name each other.
 func (k *compiling) compileSegments(definitions []feature.Definition) *segment.Set {
-	var moving []string
+	features := make([]segment.Feature, len(definitions))
 	for i := range definitions {
-		switch definitions[i].Kind {
-		case feature.KindSince, feature.KindDecayed, feature.KindAffinity:
-			moving = append(moving, definitions[i].Name)
-		}
+		d := &definitions[i]
+		features[i] = segment.Feature{Name: d.Name, Moves: d.Moves(), Steps: d.Steps()}
 	}
-	set, err := segment.Compile(k.c.Segments, k.env, moving)
+	set, err := segment.Compile(k.c.Segments, k.env, features)
 	for _, err := range each(err) {
 		var f *segment.Fault
 		if !errors.As(err, &f) {

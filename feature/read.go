@@ -119,26 +119,44 @@ func (s *Set) Approximate(st *State, index int) bool {
 // drops something without a new event; 0 is never. Decays and since change all
 // the time and do not count.
 func (s *Set) NextChange(st *State, now attune.Millis) attune.Millis {
-	var next int64
-	sooner := func(at int64) {
-		if at > int64(now) && (next == 0 || at < next) {
-			next = at
-		}
-	}
+	var next attune.Millis
 	for i := range s.defs {
-		c, q := s.view(st, i, now)
-		if c.n == 0 {
-			continue
-		}
-		d := &s.ranked[s.ranks[i]]
-		if d.ttl > 0 {
-			sooner(c.newest + d.ttl + 1)
-		}
-		if a, ok := d.agg.(changer); ok {
-			if at := a.next(c, q); at != 0 {
-				sooner(at - 1) // the query time is 1 ms after now
-			}
+		next = s.sooner(st, i, now, next)
+	}
+	return next
+}
+
+// NextChangeOf is NextChange of the features at these indexes alone.
+func (s *Set) NextChangeOf(st *State, indexes []int32, now attune.Millis) attune.Millis {
+	var next attune.Millis
+	for _, i := range indexes {
+		if s.has(int(i)) {
+			next = s.sooner(st, int(i), now, next)
 		}
 	}
-	return attune.Millis(next)
+	return next
+}
+
+// sooner returns next, or the earliest time after now at which the feature at
+// index drops something when that is before; 0 is never.
+func (s *Set) sooner(st *State, index int, now, next attune.Millis) attune.Millis {
+	c, q := s.view(st, index, now)
+	if c.n == 0 {
+		return next
+	}
+	sooner := func(at int64) {
+		if at > int64(now) && (next == 0 || at < int64(next)) {
+			next = attune.Millis(at)
+		}
+	}
+	d := &s.ranked[s.ranks[index]]
+	if d.ttl > 0 {
+		sooner(c.newest + d.ttl + 1)
+	}
+	if a, ok := d.agg.(changer); ok {
+		if at := a.next(c, q); at != 0 {
+			sooner(at - 1) // the query time is 1 ms after now
+		}
+	}
+	return next
 }

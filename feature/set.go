@@ -28,10 +28,11 @@ type Set struct {
 	ranks   []int32    // index of a definition → its rank: place by hash
 	ranked  []compiled // by rank
 	events  map[string][]touch
-	others  []touch // of the events that no definition names
-	updated []touch // of an Order Updated, which stands for the Order Completed
-	orders  bool    // some definition is shared: orders have to be kept
-	empty   cell    // what a missing cell reads as
+	others  []touch            // of the events that no definition names
+	updated []touch            // of an Order Updated, which stands for the Order Completed
+	touched map[string][]int32 // see Touched
+	orders  bool               // some definition is shared: orders have to be kept
+	empty   cell               // what a missing cell reads as
 }
 
 // touch says that an event adds to (or removes from) a definition.
@@ -98,6 +99,7 @@ func Compile(defs []Definition, condition func(where string) (Condition, error))
 		s.ranks[s.ranked[rank].index] = int32(rank)
 	}
 	s.index()
+	s.changes()
 	return s, nil
 }
 

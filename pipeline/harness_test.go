@@ -130,8 +130,10 @@ func features(t tb) *feature.Set {
 func segments(t tb, defs ...string) *segment.Set {
 	t.Helper()
 	names := rule.Names{Traits: []string{"plan"}}
+	var known []segment.Feature
 	for _, d := range feature.Defaults() {
 		names.Features = append(names.Features, d.Name)
+		known = append(known, segment.Feature{Name: d.Name, Moves: d.Moves(), Steps: d.Steps()})
 	}
 	var list []segment.Definition
 	for d := range slices.Chunk(defs, 2) {
@@ -142,7 +144,7 @@ func segments(t tb, defs ...string) *segment.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := segment.Compile(list, env, nil)
+	set, err := segment.Compile(list, env, known)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 		return fmt.Errorf("segments of %q: %w", user, err)
 	}
 	now := set.Evaluate(person, c.at)
-	next := set.NextChange(person, c.at)
+	next := set.NextChange(person, c.at, 0, &segment.Change{All: true})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was := m.of[user]

@@ -168,6 +168,11 @@ func (p *Person) NextChange(now attune.Millis) attune.Millis {
 	return p.features.NextChange(&p.State.Features, now)
 }
 
+// NextChangeOf is NextChange of the features at these indexes alone.
+func (p *Person) NextChangeOf(indexes []int32, now attune.Millis) attune.Millis {
+	return p.features.NextChangeOf(&p.State.Features, indexes, now)
+}
+
 // Features returns the set her features are read with.
 func (p *Person) Features() *feature.Set { return p.features }
 

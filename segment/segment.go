@@ -5,7 +5,8 @@
 //
 // Membership is a function of the person and an instant, nothing else: it is
 // computed, not stored, and whoever keeps the last answer gets the transitions
-// from Diff. A condition that cannot be evaluated (it compares a trait that is
+// from Diff, and may have only those conditions evaluated again that something
+// that happened can have changed (Update). A condition that cannot be evaluated (it compares a trait that is
 // absent) is false. The package does no I/O, reads no clock and holds no state.
 package segment
 
@@ -33,9 +34,19 @@ type Definition struct {
 // Person is what a segment reads of somebody.
 type Person interface {
 	rule.Person
-	// NextChange is the earliest instant after now at which a feature steps
-	// without a new event; 0 is never.
-	NextChange(now attune.Millis) attune.Millis
+	// NextChangeOf is the earliest instant after now at which one of these
+	// features steps without a new event; 0 is never. They are named by their
+	// places in what Compile was given.
+	NextChangeOf(features []int32, now attune.Millis) attune.Millis
+}
+
+// Feature is what Compile has to know of a feature.
+type Feature struct {
+	Name string
+	// Moves: its value changes with time itself (since, decayed, affinity).
+	Moves bool
+	// Steps: it changes at certain instants without an event (a window, a ttl).
+	Steps bool
 }
 
 // MaxName is the longest name of a segment, in bytes.
@@ -50,9 +61,8 @@ const again = attune.Millis(5 * time.Minute / time.Millisecond)
 type Set struct {
 	defs  []Definition // as they were given
 	order []compiled   // each after those it names
-	steps bool         // some condition reads a feature
-	moves bool         // some condition moves with time itself
-	pool  sync.Pool    // of *rule.Input
+	index index
+	pool  sync.Pool // of *scratch
 }
 
 type compiled struct {
@@ -73,10 +83,11 @@ func (f *Fault) Error() string { return fmt.Sprintf("segments[%d].%s: %v", f.Ind
 // Unwrap returns what is wrong.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Compile checks and compiles defs. env knows the names of all of them. moving
-// names the features whose value moves with time itself rather than in steps
-// (since, decayed, affinity). The error joins every *Fault there is.
-func Compile(defs []Definition, env *rule.Env, moving []string) (*Set, error) {
+// Compile checks and compiles defs. env knows the names of all of them.
+// features are all that conditions may read, in the order in which people
+// number them; one that is not among them is read, but nobody can say when it
+// changes. The error joins every *Fault there is.
+func Compile(defs []Definition, env *rule.Env, features []Feature) (*Set, error) {
 	s := &Set{defs: slices.Clone(defs)}
 	var errs []error
 	fault := func(i int, field string, err error) {
@@ -100,7 +111,6 @@ func Compile(defs []Definition, env *rule.Env, moving []string) (*Set, error) {
 			fault(i, "when", fmt.Errorf("a segment names other segments one by one, as in \"vip\" in segments: %w", attune.ErrInvalid))
 		default:
 			programs[i] = p
-			s.note(p.Uses(), moving)
 		}
 	}
 	if len(errs) > 0 {
@@ -114,15 +124,8 @@ func Compile(defs []Definition, env *rule.Env, moving []string) (*Set, error) {
 		}
 	}
 	s.order = o.done
+	s.index.build(s.order, features)
 	return s, nil
-}
-
-func (s *Set) note(u *rule.Uses, moving []string) {
-	s.steps = s.steps || len(u.Features) > 0 || u.Open
-	s.moves = s.moves || u.Now
-	for _, f := range u.Features {
-		s.moves = s.moves || slices.Contains(moving, f)
-	}
 }
 
 func checkName(name string) error {
@@ -191,41 +194,19 @@ func (s *Set) Evaluate(p Person, now attune.Millis) []string {
 	if s == nil || len(s.order) == 0 {
 		return nil
 	}
-	in, ok := s.pool.Get().(*rule.Input)
-	if !ok {
-		in = &rule.Input{}
-	}
-	in.Person, in.Now = p, now
+	x := s.scratch(p, now)
+	defer s.pool.Put(x)
 	var member []string
-	for _, c := range s.order {
-		in.Segments = member
-		if c.when.Match(in) {
+	for i := range s.order {
+		c := &s.order[i]
+		x.in.Segments = member
+		if c.when.Match(&x.in) {
 			at, _ := slices.BinarySearch(member, c.name)
 			member = slices.Insert(member, at, c.name)
 		}
 	}
-	in.Person, in.Segments = nil, nil
-	s.pool.Put(in)
+	x.free()
 	return member
-}
-
-// NextChange returns the earliest instant after now at which p may enter or
-// leave a segment without a new event; 0 is never. Conditions that move with
-// time itself are looked at every five minutes.
-func (s *Set) NextChange(p Person, now attune.Millis) attune.Millis {
-	if s == nil {
-		return 0
-	}
-	var next attune.Millis
-	if s.steps {
-		next = p.NextChange(now)
-	}
-	if s.moves {
-		if soon := now - now%again + again; next == 0 || soon < next {
-			next = soon
-		}
-	}
-	return next
 }
 
 // Diff returns what becomes of user when her segments go from before to after,

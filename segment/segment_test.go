@@ -29,17 +29,22 @@ func (p person) Feature(name string, now attune.Millis) any {
 	return int64(0)
 }
 
-func (p person) NextChange(now attune.Millis) attune.Millis {
+func (p person) NextChangeOf(features []int32, now attune.Millis) attune.Millis {
 	var next attune.Millis
-	for _, until := range p.until {
-		if until > now && (next == 0 || until < next) {
+	for _, f := range features {
+		if until := p.until[known()[f].Name]; until > now && (next == 0 || until < next) {
 			next = until
 		}
 	}
 	return next
 }
 
-func compile(tb testing.TB, defs []Definition, moving ...string) (*Set, error) {
+// known are the features of the tests.
+func known() []Feature {
+	return []Feature{{Name: "views_1h", Steps: true}, {Name: "affinity", Moves: true}, {Name: "adds_1h", Steps: true}, {Name: "orders"}}
+}
+
+func compile(tb testing.TB, defs []Definition) (*Set, error) {
 	tb.Helper()
 	names := rule.Names{Segments: []string{}}
 	for _, d := range defs {
@@ -49,7 +54,7 @@ func compile(tb testing.TB, defs []Definition, moving ...string) (*Set, error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return Compile(defs, env, moving)
+	return Compile(defs, env, known())
 }
 
 func TestEvaluate(t *testing.T) {
@@ -74,14 +79,14 @@ func TestEvaluate(t *testing.T) {
 			t.Errorf("at %d: got %v, want %v", now, got, want)
 		}
 	}
-	if got := s.NextChange(p, 500); got != 1000 {
+	if got := s.NextChange(p, 500, 0, &Change{All: true}); got != 1000 {
 		t.Errorf("next change: got %d, want 1000", got)
 	}
-	if got := s.NextChange(p, 1000); got != 0 {
+	if got := s.NextChange(p, 1000, 0, &Change{All: true}); got != 0 {
 		t.Errorf("next change after the last: got %d, want 0", got)
 	}
 	var none *Set
-	if got := none.Evaluate(p, 1); got != nil || none.NextChange(p, 1) != 0 || none.Definitions() != nil {
+	if got := none.Evaluate(p, 1); got != nil || none.NextChange(p, 1, 0, &Change{}) != 0 || none.Definitions() != nil {
 		t.Errorf("no set: got %v", got)
 	}
 }
@@ -96,13 +101,13 @@ func TestNextChangeOfTime(t *testing.T) {
 		{`features.views_1h > 1`, 400_000},
 		{`features.affinity > 1`, 300_000},
 		{`daysSince(traits.signup) > 3.0`, 300_000},
-		{`traits[string(traits.x)] == 1`, 400_000},
+		{`traits[string(traits.x)] == 1`, 300_000}, // it may be anything
 	} {
-		s, err := compile(t, []Definition{{Name: "a", When: c.when}}, "affinity")
+		s, err := compile(t, []Definition{{Name: "a", When: c.when}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.NextChange(p, 1000); got != c.want {
+		if got := s.NextChange(p, 1000, 0, &Change{All: true}); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.when, got, c.want)
 		}
 	}
@@ -223,5 +228,101 @@ func BenchmarkEvaluate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Evaluate(p, 5)
+	}
+}
+
+// TestUpdate: after any changes of features, traits and time the answer of
+// Update is that of Evaluate, although it evaluates only what is concerned;
+// and nothing changes before the instant that NextChange names.
+func TestUpdate(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var defs []Definition
+		for i := range rapid.IntRange(1, 90).Draw(rt, "segments") {
+			when := rapid.SampledFrom([]string{
+				`features.views_1h > 0`, `features.adds_1h > 0`, `features.orders > 0`, `traits.plan == "gold"`, `traits.size == "xl"`,
+				`features.views_1h > 0 && traits.plan == "gold"`, `now > timestamp("1970-01-01T00:15:00Z")`, `traits["pl" + "an"] == "gold"`,
+			}).Draw(rt, "when")
+			if i > 0 && rapid.Bool().Draw(rt, "names") {
+				other := rapid.IntRange(0, i-1).Draw(rt, "other")
+				when = fmt.Sprintf(`%s || %q in segments`, when, fmt.Sprintf("s%02d", other))
+				if rapid.Bool().Draw(rt, "not") {
+					when = fmt.Sprintf("!(%s)", when)
+				}
+			}
+			defs = append(defs, Definition{Name: fmt.Sprintf("s%02d", i), When: when})
+		}
+		s, err := compile(t, defs)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		p := person{traits: map[string]any{}, until: map[string]attune.Millis{}}
+		now := attune.Millis(1000)
+		member := s.Evaluate(p, now)
+		next := s.NextChange(p, now, 0, &Change{All: true})
+		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
+			quiet := now
+			now += attune.Millis(rapid.IntRange(0, 400_000).Draw(rt, "later"))
+			for quiet < now && (next == 0 || quiet < next) { // as it was until next
+				if got := s.Evaluate(p, quiet); !slices.Equal(got, member) {
+					rt.Fatalf("at %d: %v, and nothing was to change from %v before %d", quiet, got, member, next)
+				}
+				quiet += 50_000
+			}
+			var c Change
+			for i, f := range known() {
+				if rapid.IntRange(0, 3).Draw(rt, f.Name) == 0 {
+					p.until[f.Name] = now + attune.Millis(rapid.IntRange(-1, 900_000).Draw(rt, "until"))
+					if !f.Steps {
+						p.until[f.Name] = attune.Millis(rapid.SampledFrom([]int{0, 1 << 40}).Draw(rt, "there"))
+					}
+					c.Features = append(c.Features, int32(i))
+				}
+			}
+			for _, name := range []string{"plan", "size"} {
+				if rapid.IntRange(0, 3).Draw(rt, name) == 0 {
+					p.traits[name] = rapid.SampledFrom([]string{"gold", "xl"}).Draw(rt, "value")
+					c.Traits = append(c.Traits, name)
+				}
+			}
+			c.Time = next != 0 && next <= now
+			was := slices.Clone(member)
+			got, _ := s.Update(p, now, member, &c)
+			if want := s.Evaluate(p, now); !slices.Equal(got, want) {
+				rt.Fatalf("after %+v at %d: got %v, want %v, before %v", c, now, got, want, was)
+			}
+			if !slices.Equal(member, was) {
+				rt.Fatal("Update wrote to what was")
+			}
+			member, next = got, s.NextChange(p, now, next, &c)
+		}
+	})
+}
+
+// TestUpdateEvaluatesLittle: an event costs the conditions that read what it
+// changes, and those that name the ones that changed.
+func TestUpdateEvaluatesLittle(t *testing.T) {
+	var defs []Definition
+	for i := range 300 {
+		defs = append(defs, Definition{Name: fmt.Sprintf("s%d", i), When: fmt.Sprintf(`features.%s > 0`, []string{"views_1h", "adds_1h", "orders"}[i%3])})
+	}
+	defs = append(defs, Definition{Name: "both", When: `"s0" in segments && "s1" in segments`})
+	s, err := compile(t, defs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := person{until: map[string]attune.Millis{"views_1h": 5000}}
+	was := s.Evaluate(p, 1)
+	p.until["orders"] = 5000
+	now, n := s.Update(p, 1, was, &Change{Features: []int32{3}})
+	if n != 100 || len(now) != 200 {
+		t.Errorf("evaluated %d, in %d; want 100 and 200", n, len(now))
+	}
+	p.until["adds_1h"] = 5000
+	now, n = s.Update(p, 1, now, &Change{Features: []int32{2}})
+	if n != 101 || len(now) != 301 {
+		t.Errorf("evaluated %d, in %d; want 101 and 301", n, len(now))
+	}
+	if same, n := s.Update(p, 1, now, &Change{Traits: []string{"plan"}}); n != 0 || &same[0] != &now[0] {
+		t.Errorf("evaluated %d for a trait that nobody reads", n)
 	}
 }
