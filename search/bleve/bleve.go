@@ -242,7 +242,7 @@ func (x *Index) document(d *search.Document) *document.Document {
 	out.AddField(document.NewTextFieldCustom(bucketField, nil, []byte(bucket), index.IndexField|index.SkipFreqNorm, nil))
 	for _, k := range d.Keywords {
 		out.AddField(document.NewTextFieldCustom(keywordPrefix+k.Attribute, nil, []byte(k.Value),
-			index.IndexField|index.DocValues|index.SkipFreqNorm, nil))
+			index.IndexField|index.DocValues|index.SkipFreqNorm|index.SkipDVCompression, nil))
 	}
 	for _, n := range d.Numbers {
 		out.AddField(document.NewNumericFieldWithIndexingOptions(numberPrefix+n.Attribute, nil, n.Value, index.IndexField))
