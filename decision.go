@@ -13,7 +13,10 @@ type DecideRequest struct {
 	DeadlineMS int             `json:"deadline_ms,omitempty"`
 	Explain    bool            `json:"explain,omitempty"`
 	Context    json.RawMessage `json:"context,omitempty"`
-	Placements []Ask           `json:"placements"`
+	// Dedup shows no item twice: each placement leaves out what those before it
+	// in Placements show.
+	Dedup      bool  `json:"dedup,omitempty"`
+	Placements []Ask `json:"placements"`
 }
 
 // Ask is one placement of a DecideRequest.
@@ -23,6 +26,8 @@ type Ask struct {
 	Item  string   `json:"item,omitempty"`  // the item the page is about
 	Items []string `json:"items,omitempty"` // items to re-rank, or a cart
 	Query string   `json:"query,omitempty"` // what was searched for
+
+	*Narrow // nil: nothing of it is said
 }
 
 // Decision is the answer to a DecideRequest.
@@ -42,6 +47,8 @@ type Answer struct {
 	// Fallback names the step of the fallback chain that answered; "" when
 	// the placement's own generators did.
 	Fallback string `json:"fallback"`
+	// Content is what a rule of the placement chose; nil when none did.
+	Content *Content `json:"content,omitempty"`
 	// Explain is filled when it was asked for.
 	Explain *Explanation `json:"explain,omitempty"`
 	// Reads names what the placement reads of a person ("features.cart",
@@ -59,7 +66,7 @@ type Ranked struct {
 	Reason     string          `json:"reason,omitempty"`
 	Attributes json.RawMessage `json:"attributes,omitempty"` // the item's, as a JSON object
 	// Propensity is the probability of this item at this position given those
-	// above it; 1 without exploration.
+	// above it, and what is pinned; 1 without exploration.
 	Propensity float64 `json:"propensity"`
 }
 
@@ -68,6 +75,7 @@ type Explanation struct {
 	Generators []GeneratorTrace  `json:"generators"`
 	Filtered   map[string]int    `json:"filtered,omitempty"` // reason → candidates dropped
 	Candidates []CandidateTrace  `json:"candidates,omitempty"`
+	Rules      []RuleTrace       `json:"rules,omitempty"`    // of merchandising, in order
 	Versions   map[string]uint64 `json:"versions,omitempty"` // config, catalog
 	Inputs     map[string]any    `json:"inputs,omitempty"`   // the profile's lists that were read
 	Micros     int64             `json:"micros"`
@@ -89,6 +97,7 @@ type CandidateTrace struct {
 	From   map[string]float64 `json:"from"` // generator → weighted score
 	Boost  float64            `json:"boost,omitempty"`
 	Reason string             `json:"reason,omitempty"`
+	Rules  []string           `json:"rules,omitempty"` // that moved it
 }
 
 // MaxLogged is how many ids of one list the log of a decision keeps.

@@ -40,6 +40,18 @@ type Placement struct {
 	// Explain replaces the reason of the generators' items. {reason}, {item}
 	// (the name of the item the page is about) and {query} are filled in.
 	Explain string `json:"explain,omitempty" yaml:"explain,omitempty"`
+
+	// Rules are pins, boosts, burials, promotions and limits.
+	Rules     []Rule    `json:"rules,omitempty"     yaml:"rules,omitempty"`
+	Caps      []Cap     `json:"caps,omitempty"      yaml:"caps,omitempty"` // beside Cap
+	Diversity Diversity `json:"diversity,omitzero"  yaml:"diversity,omitempty"`
+	Frequency Frequency `json:"frequency,omitzero"  yaml:"frequency,omitempty"`
+	Fresh     Fresh     `json:"fresh,omitzero"      yaml:"fresh,omitempty"`
+	Price     Price     `json:"price,omitzero"      yaml:"price,omitempty"`
+	Explore   Explore   `json:"explore,omitzero"    yaml:"explore,omitempty"`
+	Content   []Content `json:"content,omitempty"   yaml:"content,omitempty"`
+	// Overrides answer as another placement does.
+	Overrides []Override `json:"overrides,omitempty" yaml:"overrides,omitempty"`
 }
 
 // Generator is one source of candidates of a Placement.
@@ -74,6 +86,8 @@ type Exclude struct {
 	InCart    bool `json:"in_cart,omitempty"   yaml:"in_cart,omitempty"`
 	// Current is the item the page is about.
 	Current bool `json:"current,omitempty" yaml:"current,omitempty"`
+	// OnPage is what placements before this one in the request show.
+	OnPage bool `json:"on_page,omitempty" yaml:"on_page,omitempty"`
 }
 
 // Cap allows at most Max items with the same value of Attribute. The zero
@@ -234,7 +248,7 @@ func (p *Placement) Validate() error {
 	if p.Name == "" || len(p.Name) > 100 {
 		bad("name", "want 1 to 100 bytes, got %d", len(p.Name))
 	}
-	if n := len(p.Generators); n == 0 || n > maxGenerators {
+	if n := len(p.Generators); n == 0 && len(p.Content) == 0 || n > maxGenerators {
 		bad("generators", "want 1 to %d, got %d", maxGenerators, n)
 	}
 	for i := range p.Generators {
@@ -263,6 +277,7 @@ func (p *Placement) Validate() error {
 	for i, s := range p.Fallback {
 		s.validate(fmt.Sprintf("fallback[%d]", i), bad)
 	}
+	p.merchandising(bad)
 	return errors.Join(errs...)
 }
 
