@@ -29,7 +29,8 @@ const (
 	// KindVisitor says that device Key was given a visitor token. No payload.
 	KindVisitor Kind = 7
 	// KindTouch asks the worker of user Key to look at the person again,
-	// because a part of hers on another partition changed. No payload.
+	// because a part of hers on another partition changed. Payload: Touch as
+	// JSON, or none for anything.
 	KindTouch Kind = 8
 	// KindTick carries the edge's clock into a partition, so that windows
 	// that expire make people leave segments. Key: t:<partition>. No payload.
@@ -114,6 +115,14 @@ type Edge struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 	MessageID string `json:"message_id"`
+}
+
+// Touch is the payload of KindTouch: what may have changed.
+type Touch struct {
+	// On are the events that were folded, as Event.On says them.
+	On []string `json:"on,omitempty"`
+	// Traits are the first names of the traits they told.
+	Traits []string `json:"traits,omitempty"`
 }
 
 // Transition is the payload of KindTransition.

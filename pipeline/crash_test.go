@@ -58,6 +58,15 @@ func audiences(t tb) []string {
 	return []string{"pro", `traits.plan == "pro"`, "viewer", "features.views_30d >= 2", "both", `"pro" in segments && "viewer" in segments`}
 }
 
+// crowd is audiences and so many more that only those are evaluated again that
+// an event concerns.
+func crowd(t tb) []string {
+	t.Helper()
+	return append(audiences(t), "free", `traits.plan == "free"`, "adder", "features.adds_24h >= 1", "buyer", "features.purchases_30d >= 1",
+		"spender", "features.revenue_30d > 10", "visitor", "features.sessions_30d >= 2", "filler", "features.cart != null && features.cart.size() > 0",
+		"looker", `!("viewer" in segments) && features.views_30d >= 1`, "owner", "features.last_purchase_at != null", "known", "traits.plan != null")
+}
+
 // TestCrashes: whatever happens between the steps of a process (it ends in good
 // order, is killed, a commit fails, it dies at any step that leaves it, before
 // or after the step is done), statistics, orders, clicks, members and people
@@ -68,7 +77,11 @@ func TestCrashes(t *testing.T) {
 		events := drawEvents(rt)
 		partitions := rapid.SampledFrom([]int{1, 3}).Draw(rt, "partitions")
 		quiet := newWorld(rt, t.TempDir(), partitions)
-		quiet.segments.Store(segments(rt, audiences(rt)...))
+		defs := audiences(rt)
+		if rapid.Bool().Draw(rt, "many segments") {
+			defs = crowd(rt)
+		}
+		quiet.segments.Store(segments(rt, defs...))
 		quiet.start()
 		for _, e := range events {
 			quiet.send(e)

@@ -24,6 +24,7 @@ import (
 type member struct {
 	segments []string      // sorted
 	next     attune.Millis // when time alone may change that; 0 is never
+	by       *segment.Set  // what they were evaluated with; nil is not known
 }
 
 // members keeps the memberships of users. A user's is written by the worker of
@@ -45,9 +46,9 @@ type members struct {
 	dirty  map[string]bool
 	due    []dueHeap // one a partition
 	outbox []attune.Record
-	touch  map[string]attune.Millis // users to touch, coalesced
-	wake   chan struct{}            // one token: outbox or touch has something; never closed
-	send   sync.Mutex               // one flush at a time, so that transitions keep their order
+	touch  map[string]*reason // users to touch, coalesced
+	wake   chan struct{}      // one token: outbox or touch has something; never closed
+	send   sync.Mutex         // one flush at a time, so that transitions keep their order
 }
 
 // maxOutbox bounds what waits for the journal. Past it a worker waits too,
@@ -63,7 +64,7 @@ func (m *members) init(opt *Options, last []uint64) {
 		m.tick = 10 * time.Second
 	}
 	m.of, m.dirty = map[string]*member{}, map[string]bool{}
-	m.touch, m.wake = map[string]attune.Millis{}, make(chan struct{}, 1)
+	m.touch, m.wake = map[string]*reason{}, make(chan struct{}, 1)
 	m.due = make([]dueHeap, len(last))
 }
 
@@ -79,10 +80,20 @@ func (m *members) none() bool { return len(m.definitions().Definitions()) == 0 }
 
 // later notes that the worker of user's partition is to look at her again. It
 // is journaled by the next checkpoint, or once signal says that it is urgent.
-func (m *members) later(user string, at attune.Millis) {
+func (m *members) later(user string, why *reason) {
 	m.mu.Lock()
-	m.touch[user] = max(m.touch[user], at)
+	m.asked(user, why)
 	m.mu.Unlock()
+}
+
+// asked adds a reason to touch user; m.mu is held.
+func (m *members) asked(user string, why *reason) {
+	of := m.touch[user]
+	if of == nil {
+		of = &reason{}
+		m.touch[user] = of
+	}
+	of.add(why)
 }
 
 func (m *members) signal() {
@@ -92,12 +103,10 @@ func (m *members) signal() {
 	}
 }
 
-// cause is the record that makes somebody's segments be looked at, and as of
-// when.
+// cause is the record that makes somebody's segments be looked at, and why.
 type cause struct {
 	journal.Position
-
-	at attune.Millis
+	*reason
 }
 
 // transitionID is what attune.Transition says of its ID.
@@ -113,18 +122,24 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 	if err != nil {
 		return fmt.Errorf("segments of %q: %w", user, err)
 	}
-	now := set.Evaluate(person, c.at)
-	next := set.NextChange(person, c.at, 0, &segment.Change{All: true})
+	m.mu.Lock()
+	was := member{}
+	if of := m.of[user]; of != nil {
+		was = *of
+	}
+	m.mu.Unlock() // nobody else writes to hers
+	change := m.changeOf(set, &was, person, c.reason)
+	now, _ := set.Update(person, c.at, was.segments, &change)
+	next := set.NextChange(person, c.at, was.next, &change)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was := m.of[user]
-	if was == nil {
-		was = &member{}
-	}
 	if next != 0 && next != was.next {
 		heap.Push(&m.due[c.Partition], due{at: next, user: user})
 	}
 	if next == was.next && slices.Equal(was.segments, now) {
+		if was.by != set {
+			m.keep(user, &member{segments: was.segments, next: next, by: set})
+		}
 		return nil
 	}
 	for _, t := range segment.Diff(user, was.segments, now) {
@@ -135,7 +150,7 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 			})
 		}
 	}
-	m.set(user, &member{segments: now, next: next})
+	m.set(user, &member{segments: now, next: next, by: set})
 	m.signal()
 	return nil
 }
@@ -144,7 +159,7 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 func (m *members) take(t attune.Transition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := &member{}
+	now := &member{} // by is nil: she is evaluated whole when she is looked at
 	if was := m.of[t.UserID]; was != nil {
 		*now = member{segments: slices.Clone(was.segments), next: was.next}
 	}
@@ -157,16 +172,24 @@ func (m *members) take(t attune.Transition) {
 	m.set(t.UserID, now)
 }
 
-// set keeps user's membership, or forgets it when there is nothing to keep.
-// m.mu is held.
+// set keeps user's membership, and notes that it is to be saved. m.mu is held.
 func (m *members) set(user string, now *member) {
 	m.dirty[user] = true
-	if len(now.segments) == 0 && now.next == 0 {
+	m.keep(user, now)
+}
+
+// keep keeps user's membership, or forgets it when there is nothing to keep:
+// that she is in none of many segments is worth knowing. m.mu is held.
+func (m *members) keep(user string, now *member) {
+	if now.none() && now.by.Small() {
 		delete(m.of, user)
 		return
 	}
 	m.of[user] = now
 }
+
+// none reports whether she is in no segment, and never will be by time alone.
+func (m *member) none() bool { return len(m.segments) == 0 && m.next == 0 }
 
 // expired returns the users of partition whose windows may have moved by at.
 func (m *members) expired(partition int, at attune.Millis) []string {
@@ -245,14 +268,14 @@ func (m *members) flush(ctx context.Context) error {
 	recs := m.outbox
 	m.outbox = nil
 	touched := m.touch
-	m.touch = map[string]attune.Millis{}
+	m.touch = map[string]*reason{}
 	m.mu.Unlock()
 	if m.opt.Replay {
 		return nil
 	}
 	said := len(recs)
-	for user, at := range touched {
-		recs = append(recs, attune.Record{Kind: attune.KindTouch, Key: identity.UserKey(user), Time: at, ReceivedAt: at})
+	for user, why := range touched {
+		recs = append(recs, attune.Record{Kind: attune.KindTouch, Key: identity.UserKey(user), Time: why.at, ReceivedAt: why.at, Payload: why.payload()})
 	}
 	if len(recs) == 0 {
 		return nil
@@ -261,8 +284,8 @@ func (m *members) flush(ctx context.Context) error {
 	if err := m.opt.Journal.Append(ctx, recs); err != nil {
 		m.mu.Lock()
 		m.outbox = append(recs[:said:said], m.outbox...)
-		for user, at := range touched {
-			m.touch[user] = max(m.touch[user], at)
+		for user, why := range touched {
+			m.asked(user, why)
 		}
 		m.mu.Unlock()
 		return fmt.Errorf("journal segment changes: %w", err)
@@ -315,7 +338,7 @@ func (m *members) dirtyRows(put func(key, value []byte)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for user := range m.dirty {
-		if m.of[user] == nil {
+		if m.of[user] == nil || m.of[user].none() {
 			put([]byte(user), nil)
 			continue
 		}

@@ -135,7 +135,7 @@ func TestTouchesCoalesce(t *testing.T) {
 
 // TestTransitionID: the id is that of what happened where, and survives JSON.
 func TestTransitionID(t *testing.T) {
-	at := cause{Position: journal.Position{Partition: 1, Offset: 7}, at: start}
+	at := cause{Position: journal.Position{Partition: 1, Offset: 7}, reason: &reason{at: start}}
 	one := attune.Transition{UserID: "u1", Segment: "pro", Entered: true}
 	id := transitionID(one, at)
 	if len(id) != 16 || id != transitionID(one, at) {

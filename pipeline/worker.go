@@ -29,7 +29,9 @@ type worker struct {
 	products []attune.Product
 	numbers  []int32
 	session  []int32
-	users    map[string]attune.Millis // whose segments to evaluate, as of when
+	users    map[string]*reason // whose segments to evaluate, and why
+	on, told []string           // of the event at hand
+	strings  map[string]string  // see intern
 
 	torn   bool // it failed inside a batch
 	joined bool // join was
@@ -166,11 +168,12 @@ func (w *worker) record(ctx context.Context, r *attune.Record) error {
 		w.p.log.add(r, w.partition)
 	case attune.KindTick:
 		for _, user := range w.p.seg.expired(w.partition, r.ReceivedAt) {
-			w.look(user, r.ReceivedAt)
+			w.look(user, &reason{at: r.ReceivedAt, time: true})
 		}
 	case attune.KindTouch:
 		if user, ok := identity.User(r.Key); ok {
-			w.look(user, r.ReceivedAt)
+			why := reasonOf(r)
+			w.look(user, &why)
 		}
 	case attune.KindLink, attune.KindClaim, attune.KindEdge, attune.KindVisitor, attune.KindExpiry:
 		return w.note(ctx, r)
@@ -189,8 +192,11 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 		return nil //nolint:nilerr // said and counted; the rest goes on
 	}
 	var outcome profile.Outcome
+	moved := false // the device has another owner than before
 	err := w.p.opt.Parts.Update(ctx, r.Key, func(part *profile.Part) bool {
+		owner, closed := part.Last.Owner, len(part.Closed)
 		outcome = w.p.opt.Folder.Fold(part, r, e)
+		moved = part.Last.Owner != owner || len(part.Closed) != closed
 		return outcome != profile.Skipped
 	})
 	if err != nil {
@@ -207,7 +213,10 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 	if w.p.opt.Folded != nil {
 		w.counted = append(w.counted, *e)
 	}
-	w.touch(r, e.UserID)
+	if _, user := identity.User(r.Key); (user || e.UserID != "") && !w.p.seg.none() {
+		why := w.because(r, e, moved)
+		w.touch(r, e.UserID, &why)
+	}
 	return nil
 }
 
@@ -226,17 +235,17 @@ func (w *worker) note(ctx context.Context, r *attune.Record) error {
 	if r.Kind == attune.KindClaim {
 		_ = json.Unmarshal(r.Payload, &claim) // the fold has said what it thinks of a bad one
 	}
-	w.touch(r, claim.UserID)
+	w.touch(r, claim.UserID, &reason{at: r.ReceivedAt, all: true})
 	return nil
 }
 
 // touch asks for a look at the segments of whoever r's part belongs to: here,
 // when she is a user of this partition, else by a record to hers.
-func (w *worker) touch(r *attune.Record, owner string) {
+func (w *worker) touch(r *attune.Record, owner string, why *reason) {
 	if user, ok := identity.User(r.Key); ok {
-		w.look(user, r.ReceivedAt)
+		w.look(user, why)
 	} else if owner != "" && !w.p.seg.none() {
-		w.p.seg.later(owner, r.ReceivedAt)
+		w.p.seg.later(owner, why)
 		if !w.replayed(r.Offset) {
 			w.p.seg.signal()
 		}
@@ -244,15 +253,20 @@ func (w *worker) touch(r *attune.Record, owner string) {
 }
 
 // look notes that the segments of user, of this partition, are to be
-// evaluated as of at when the batch is folded: once, however many events.
-func (w *worker) look(user string, at attune.Millis) {
+// evaluated when the batch is folded: once, however many events.
+func (w *worker) look(user string, why *reason) {
 	if w.p.seg.none() {
 		return
 	}
 	if w.users == nil {
-		w.users = map[string]attune.Millis{}
+		w.users = map[string]*reason{}
 	}
-	w.users[user] = max(w.users[user], at)
+	of := w.users[user]
+	if of == nil {
+		of = &reason{}
+		w.users[user] = of
+	}
+	of.add(why)
 }
 
 // segments evaluates whoever look noted, in a batch that ends at offset.
@@ -268,7 +282,7 @@ func (w *worker) segments(ctx context.Context, offset uint64) error {
 			w.p.seg.later(user, w.users[user])
 			continue
 		}
-		c := cause{Position: journal.Position{Partition: w.partition, Offset: offset}, at: w.users[user]}
+		c := cause{Position: journal.Position{Partition: w.partition, Offset: offset}, reason: w.users[user]}
 		if err := w.p.seg.look(ctx, user, c); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package segment
 import (
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/rule"
@@ -49,6 +50,7 @@ func (x *index) build(order []compiled, features []Feature) {
 			}
 		}
 		for _, name := range u.Traits {
+			name, _, _ = strings.Cut(name, ".")
 			x.traits[name] = append(x.traits[name], at)
 		}
 		for _, name := range u.Segments {
@@ -86,6 +88,17 @@ type Change struct {
 	Features []int32
 	Traits   []string
 }
+
+// small is how many segments are evaluated whole each time: to know what
+// changed would cost more.
+const small = 8
+
+// Small reports whether s has so few segments that a caller need not find out
+// what changed.
+func (s *Set) Small() bool { return s == nil || len(s.order) < small }
+
+// ReadsTraits reports whether some condition reads a trait by its name.
+func (s *Set) ReadsTraits() bool { return s != nil && len(s.index.traits) > 0 }
 
 // scratch is what an evaluation works with.
 type scratch struct {
