@@ -197,7 +197,7 @@ func newFlaky(t *testing.T, base string) *flaky {
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == againPath {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
-			fmt.Fprint(w, f.token() != "") //nolint:errcheck // the page asks again
+			fmt.Fprint(w, f.token() != "")
 			return
 		}
 		carries, err := f.reads(r)

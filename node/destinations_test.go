@@ -361,18 +361,18 @@ func TestKillWebhook(t *testing.T) {
 	t.Setenv(hookEnv, h.url)
 	dir := t.TempDir()
 	for life := range 4 {
-		address, kill := startServer(t, dir)
-		r := &running{t: t, address: address}
+		s := startServer(t, dir)
+		r := &running{t: t, address: s.address}
 		for i := range 60 {
 			r.toggle(fmt.Sprintf("u%d", i%7), (i/7+life)%2 == 0)
 		}
 		time.Sleep(time.Duration(life*70) * time.Millisecond)
-		kill()
+		s.kill()
 	}
 	h.says(nil)
-	address, kill := startServer(t, dir)
-	defer func() { kill() }()
-	r := &running{t: t, address: address}
+	s := startServer(t, dir)
+	defer func() { s.kill() }()
+	r := &running{t: t, address: s.address}
 	r.toggle("last", true)
 	within(t, "send everything", func() bool {
 		h.mu.Lock()
@@ -381,8 +381,8 @@ func TestKillWebhook(t *testing.T) {
 		d := r.destination()
 		return last == 1 && d.Pending == 0 && d.Behind == 0
 	})
-	kill()
-	kill = func() {}
+	s.kill()
+	s.kill = func() {}
 	want, all := journaled(t, dir)
 	once := map[string][]string{}
 	for user, list := range h.by {

@@ -199,9 +199,7 @@ func same(t *testing.T, what string, got, want map[string]string) {
 // TestPartitions: one partition or sixteen give the same parts, byte for byte,
 // and the same people.
 func TestPartitions(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	calls := history(rand.New(rand.NewPCG(seed, 0)), 600)
+	calls := history(rand.New(rand.NewPCG(Seed(t), 0)), 600)
 	var states, people map[string]string
 	for _, partitions := range []int{1, 4, 16} {
 		w := openWorld(t, t.TempDir(), partitions)
@@ -223,9 +221,7 @@ func TestPartitions(t *testing.T) {
 // TestReplayIsExact: the journal folded again from its beginning gives the
 // same parts, byte for byte; and so does a restart in the middle.
 func TestReplayIsExact(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	calls := history(rand.New(rand.NewPCG(seed, 0)), 500)
+	calls := history(rand.New(rand.NewPCG(Seed(t), 0)), 500)
 	dir := t.TempDir()
 	w := openWorld(t, dir, 4)
 	w.feed(t, calls[:len(calls)/2])

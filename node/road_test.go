@@ -130,7 +130,8 @@ func TestEmpty(t *testing.T) {
 func TestSegmentExpires(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
-	cfg := testConfig(t.TempDir())
+	dir := t.TempDir()
+	cfg := testConfig(dir)
 	cfg.Segments = []segment.Definition{{Name: "browsing", When: "features.views_1h >= 3"}}
 	r := start(t, cfg, node.Options{
 		Clock: func() attune.Millis { return attune.Millis(now.Load()) }, Tick: 10 * time.Millisecond,
@@ -153,6 +154,11 @@ func TestSegmentExpires(t *testing.T) {
 	within(t, "leave", func() bool { return members() == 0 })
 	if r.call(http.MethodGet, "/v1/profiles/u:u1", config.DevServerSecret, nil, &got); len(got.Segments) != 0 {
 		t.Errorf("profile still has segments %v", got.Segments)
+	}
+	r.stop()
+	by, all := journaled(t, dir)
+	if moves := by["u1"]; all != 2 || len(moves) != 2 || !strings.HasPrefix(moves[0], "entered browsing ") || !strings.HasPrefix(moves[1], "exited browsing ") {
+		t.Errorf("the journal holds %v, want that u1 entered browsing and exited it", by)
 	}
 }
 
