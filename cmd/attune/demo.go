@@ -104,7 +104,9 @@ func (c *demoCommand) config() (config.Config, error) {
 	cfg.Segments = append(cfg.Segments, segment.Definition{
 		Name: "big-spender", Description: "More than 200 in a month", When: "features.revenue_30d > 200.0",
 	}, segment.Definition{
-		Name: "browsing", Description: "Looked at three items within the hour, bought nothing in a month", When: "features.views_1h >= 3 && features.purchases_30d == 0",
+		Name: "regular", Description: "Three orders or more in a month", When: "features.purchases_30d >= 3",
+	}, segment.Definition{
+		Name: "vip", Description: "Both of these", When: `"big-spender" in segments && "regular" in segments`,
 	})
 	return cfg, err
 }

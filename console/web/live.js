@@ -152,7 +152,7 @@ const plainly = ["product_id", "sku", "name", "category", "query", "email", "pat
 export function gist(raw) {
   if (!raw || typeof raw !== "object") return "";
   const of = raw.properties || raw.traits || {};
-  const lines = Array.isArray(of.products) ? [`${of.products.length} products`] : [];
+  const lines = Array.isArray(of.products) ? [of.products.length === 1 ? "1 product" : `${of.products.length} products`] : [];
   const first = ["order_id", "name", "product_id", "sku", "query", "category", "price", "quantity", "revenue", "total", "placement", "position", "email", "path", "url"];
   const names = [...first.filter((k) => k in of), ...Object.keys(of).filter((k) => !first.includes(k) && k !== "products")];
   for (const k of names.slice(0, 6)) {

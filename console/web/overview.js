@@ -14,7 +14,7 @@ export function mount(el) {
   const plots = [
     new Plot({ title: "Events", note: "a second", format: rate, series: [
       { name: "accepted", get: (p) => p.accepted }, { name: "rejected", get: (p) => p.rejected }] }),
-    new Plot({ title: "Event to decision", note: "ms until decisions reflect it", format: wholeMs, log: true, series: [
+    new Plot({ title: "Event to decision", note: "in whole ms, from receipt", format: wholeMs, least: 4, series: [
       { name: "p50", get: (p) => p.reflect_p50 }, { name: "p99", get: (p) => p.reflect_p99 }] }),
     new Plot({ title: "Decision latency", note: "ms from request to answer", format: ms, log: true, series: [
       { name: "p50", get: (p) => p.decide_p50 }, { name: "p99", get: (p) => p.decide_p99 }] }),
@@ -26,7 +26,7 @@ export function mount(el) {
     h("div", { class: "top" }, h("h1", {}, "Overview"), h("p", {}, "The last five minutes, second by second")),
     h("div", { class: "stack" }, bad, tiles, h("div", { class: "plots" }, plots.map((p) => p.el)),
       h("section", { class: "card" },
-        h("h2", {}, "Placements", h("small", {}, "impressions, clicks and conversions ever; decisions since the start")), table)));
+        h("h2", {}, "Placements", h("small", {}, "what was answered since this process started, and what became of all answers ever; rates are of impressions")), table)));
 
   let points = [];
   const stopSeries = every(1000, async () => {
@@ -73,7 +73,7 @@ function tilesOf({ gauges: g, totals: t }) {
 function tableOf(rows) {
   return h("div", { class: "wide" }, h("table", {},
     h("thead", {}, h("tr", {}, h("th", {}, "Placement"),
-      ["Decisions", "Impressions", "Clicks", "Click-through", "Conversions", "Conversion rate"].map((t) => h("th", { class: "num" }, t)))),
+      ["Decisions since start", "Impressions ever", "Clicks ever", "Clicks per impression", "Conversions ever", "Conversions per impression"].map((t) => h("th", { class: "num" }, t)))),
     h("tbody", {}, rows.map((p) => h("tr", {}, h("td", { class: "mono" }, p.placement),
       h("td", { class: "num" }, num(p.decisions)), h("td", { class: "num" }, num(p.impressions)), h("td", { class: "num" }, num(p.clicks)),
       h("td", { class: "num" }, p.impressions ? percent(p.ctr) : "–"), h("td", { class: "num" }, num(p.conversions)),

@@ -28,6 +28,15 @@ export function mount(el, [key, tab]) {
   };
   let typed;
   input.addEventListener("input", () => { clearTimeout(typed); typed = setTimeout(search, 150); });
+  // Enter opens whoever it names: the id itself, else the first that begins so.
+  input.addEventListener("keydown", async (e) => {
+    if (e.key !== "Enter") return;
+    clearTimeout(typed);
+    await search();
+    const all = [...list.querySelectorAll("a")], q = input.value.trim();
+    const hit = all.find((a) => a.dataset.key.slice(2) === q) || all[0];
+    if (q && hit) location.hash = path(hit.dataset.key);
+  });
   const stop = every(4000, async () => { if (!list.contains(document.activeElement)) await search(); });
 
   const show = (k, t = "timeline") => {
@@ -84,7 +93,7 @@ function person(el, key, tab) {
 
 function header(p) {
   const name = p.traits.name || [p.traits.firstName || p.traits.first_name, p.traits.lastName || p.traits.last_name].filter(Boolean).join(" ") || p.traits.email || p.key.slice(2);
-  const fact = (t, v) => h("div", {}, h("dt", {}, t), h("dd", {}, v));
+  const fact = (t, v, title) => h("div", { title }, h("dt", {}, t), h("dd", {}, v));
   const users = p.identities.filter((i) => i.type === "user_id"), devices = p.identities.filter((i) => i.type !== "user_id");
   return h("div", { class: "who" }, h("div", { class: "dot", "aria-hidden": "true" }, String(name).slice(0, 1).toUpperCase()),
     h("div", { class: "grow" }, h("h1", {}, String(name)), h("p", { class: "mono soft" }, p.key, p.canonical && "u:" + p.canonical !== p.key ? ` → u:${p.canonical}` : ""),
@@ -93,7 +102,7 @@ function header(p) {
         users.length > 1 && fact("User ids", users.map((u) => u.id).join(", ")),
         fact("Devices", num(devices.length)),
         fact("Consent", !p.consent ? "nothing said" : p.consent.personalization ? h("span", { class: "pill good" }, "granted") : h("span", { class: "pill bad" }, "denied")),
-        fact("Version", num(p.version))),
+        fact("As of record", p.version.toLocaleString("en"), "The place in the journal of the newest record that this profile counts. A decision names it as profile_version.")),
       p.segments.length > 0 && h("p", { class: "pills pad-top" }, p.segments.map((s) => h("span", { class: "pill good" }, s)))));
 }
 
@@ -128,7 +137,7 @@ function moment(e, at) {
 function traits(el, p) {
   const names = Object.keys(p.traits).sort();
   put(el, names.length ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Trait"), h("th", {}, "Value"))),
-    h("tbody", {}, names.map((n) => h("tr", {}, h("td", { class: "mono" }, n), h("td", {}, plain(p.traits[n]))))))
+    h("tbody", {}, names.map((n) => h("tr", {}, h("td", { class: "mono name" }, n), h("td", {}, plain(p.traits[n]))))))
     : empty("No traits", "An identify call sets them."));
 }
 
@@ -139,7 +148,7 @@ function plain(v) {
 
 function features(el, p) {
   put(el, p.features.length ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Feature"), h("th", {}, "Kind"), h("th", {}, "Value"))),
-    h("tbody", {}, p.features.map((f) => h("tr", {}, h("td", { class: "mono" }, f.name), h("td", { class: "soft" }, f.kind), h("td", {}, reading(f.value))))))
+    h("tbody", {}, p.features.map((f) => h("tr", {}, h("td", { class: "mono name" }, f.name), h("td", { class: "soft" }, f.kind), h("td", {}, reading(f.value))))))
     : empty("No features", "The configuration defines none."));
 }
 

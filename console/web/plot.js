@@ -7,9 +7,9 @@ const pad = { left: 38, right: 6, top: 6, bottom: 18 };
 export class Plot {
   // series: [{name, get(point) → number|null}], in the order of their colours;
   // format writes a value with its unit. The value axis ends at most when that
-  // is given; log makes it one of powers of ten, for latencies.
-  constructor({ title, note, series, format, most, log = false, window = 300_000 }) {
-    Object.assign(this, { series, format, most, log, window, points: [] });
+  // is given, and not below least; log makes it one of powers of ten, for latencies.
+  constructor({ title, note, series, format, most, least = 0, log = false, window = 300_000 }) {
+    Object.assign(this, { series, format, most, least, log, window, points: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": title });
     this.tip = h("div", { class: "tip", hidden: true });
     this.keys = h("span", { class: "pills" });
@@ -38,7 +38,7 @@ export class Plot {
   // axis returns the ticks of the value axis, the lowest first, and where a
   // value is on it: 0 at its foot, 1 at its top.
   axis() {
-    let most = 0, least = Infinity;
+    let most = this.log ? 0 : this.least, least = Infinity;
     for (const p of this.points) {
       for (const s of this.series) {
         const v = s.get(p) ?? 0;
@@ -53,7 +53,7 @@ export class Plot {
       return { ticks, at: (v) => Math.max(0, (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low)) };
     }
     const unit = 10 ** Math.floor(Math.log10(most || 1));
-    const high = this.most || (most ? [1, 2, 3, 4, 5, 6, 8, 10].map((f) => f * unit).find((t) => t >= most * 1.02) || most : 1);
+    const high = this.most || (most ? [1, 2, 3, 4, 5, 6, 8, 10, 12].map((f) => f * unit).find((t) => t >= most * 1.02) || most : 1);
     return { ticks: [0, high / 2, high], at: (v) => v / high };
   }
 

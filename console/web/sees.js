@@ -36,7 +36,7 @@ function form(el, key, s) {
 }
 
 function shelf(a, micros) {
-  const line = h("p", { class: "pad pills" }, h("span", { class: "pill" }, a.model), h("span", { class: "pill" }, num(a.items.length) + " items in " + ms(micros / 1000)),
+  const line = h("p", { class: "pad pills" }, h("span", { class: "pill" }, a.model), h("span", { class: "pill" }, (a.items.length === 1 ? "1 item" : num(a.items.length) + " items") + " in " + ms(micros / 1000) + ", with the explanation below"),
     a.fallback && h("span", { class: "pill warn" }, "fallback: " + a.fallback));
   if (!a.items.length) return [line, empty("Nothing to show", "No generator had candidates, and the fallbacks neither.")];
   return [line, h("ol", { class: "shelf" }, a.items.map((it, i) => {

@@ -126,8 +126,17 @@ const rail = (placement, head, note, ask, more) => {
 // Until something is known of the visitor, for-you is what sells on every shelf,
 // and says so.
 const yours = (items, r) => {
-  if (items.length && items.every((i) => i.reason === "popular now")) r.say("Loved in every corner", "the shop's favourites; open one, and this shelf becomes yours");
+  const rest = rails.find((x) => x.placement === "trending");
+  if (r.ids === undefined && rest?.last) queueMicrotask(() => rest.show(...rest.last));
+  r.quiet = items.every((i) => i.reason === "popular now"); // what sells changes by itself
+  if (r.quiet && items.length) r.say("Loved in every corner", "the shop's favourites; open one, and this shelf becomes yours");
   else r.say("For you", "changes with every click");
+};
+
+// What is on the page already is not shown twice.
+const others = (items) => {
+  const own = rails.find((r) => r.placement === "for-you");
+  return items.filter((i) => !own?.cards.has(i.id)).slice(0, LIMIT);
 };
 
 const chips = (now) => h("nav", { class: "chips", "aria-label": "Categories" },
@@ -147,7 +156,7 @@ function home() {
     chips(),
     rail("for-you", "For you", "", undefined, { pick: yours }),
     rail("recently-viewed", "Recently viewed", "", undefined, { empty: true }),
-    rail("trending", "Trending now", "what everyone is looking at", () => ({})));
+    rail("trending", "Trending now", "what everyone is looking at", () => ({ limit: 2 * LIMIT }), { pick: others }));
   attune.page("Home");
   ask();
   attune.decide({ placements: [{ id: "popular", limit: 3 }] }).then((d) => { learn(d); draw(d); }, () => {});

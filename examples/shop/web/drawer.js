@@ -19,7 +19,7 @@ export class Drawer {
     // What of a time went by between a request and its answer.
     this.waits = [];
     new PerformanceObserver((list) => {
-      for (const e of list.getEntries()) if (/\/v1\/(b|decide)$/.test(e.name)) this.waits.push(e);
+      for (const e of list.getEntries()) if (/\/v1\/(visitor|b|decide)\b/.test(e.name)) this.waits.push(e);
       this.waits.splice(0, this.waits.length - 2 * KEPT);
     }).observe({ type: "resource", buffered: true });
     this.detail = h("span", { id: "latency-detail" }, "waiting for the first event");

@@ -67,6 +67,7 @@ export class Rail {
 
   // pick may leave items out of an answer, and say above what is left.
   show(answer, decisionID) {
+    this.last = [answer, decisionID];
     const items = this.pick?.(answer?.items ?? [], this) ?? answer?.items ?? [];
     const ids = items.map((i) => i.id).join("\n");
     const hidden = this.empty && (answer?.fallback || !items.length);
@@ -79,7 +80,7 @@ export class Rail {
     this.cards = new Map(items.map((item, i) => [item.id, this.place(item, i, decisionID)]));
     this.list.replaceChildren(...this.cards.values());
     if (!items.length) this.list.append(h("p", { class: "none" }, "Nothing to show yet."));
-    if (first) return;
+    if (first || this.quiet) return;
     this.el.classList.remove("changed");
     void this.el.offsetWidth; // starts the animation of .changed again
     this.el.classList.add("changed");
