@@ -98,6 +98,8 @@ type world struct {
 	dir        string
 	partitions int
 	segments   *atomic.Pointer[segment.Set]
+	features   *feature.Set // nil: the built-in ones
+	cache      int64        // bytes of people
 	now        *atomic.Int64
 	ticks      time.Duration
 	folded     func(*attune.Event)
@@ -176,9 +178,12 @@ func (w *world) open() error {
 	store, err := profiledisk.Open(profiledisk.Options{Dir: w.dir + "/profiles", NoSync: true, Cache: 1 << 20})
 	w.must(err)
 	w.store = &faultyStore{Store: store, fuse: w.fuse}
-	w.folder = &profile.Folder{Features: features(w)}
+	if w.features == nil {
+		w.features = features(w)
+	}
+	w.folder = &profile.Folder{Features: w.features}
 	w.parts = profile.NewParts(profile.PartsOptions{Folder: w.folder, Store: w.store})
-	w.people = profile.NewPeople(w.parts, 1<<20)
+	w.people = profile.NewPeople(w.parts, max(1<<20, w.cache))
 	w.catalog = catalog.New(catalog.Options{})
 	w.models = Models{
 		Items: model.NewItems(model.ItemsOptions{}), Viewed: model.NewPairs(model.PairsOptions{}),

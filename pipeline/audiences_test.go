@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/attune-io/attune/feature"
+	"github.com/attune-io/attune/rule"
+	"github.com/attune-io/attune/segment"
+)
+
+// shopEvents are events of a shop, as Segment's specification of e-commerce
+// names them.
+func shopEvents() []string {
+	return []string{
+		"Product Viewed", "Product Added", "Product Clicked", "Order Completed", "Product Removed", "Cart Viewed", "Checkout Started",
+		"Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered", "Order Refunded", "Order Cancelled", "Coupon Entered",
+		"Coupon Applied", "Coupon Denied", "Promotion Viewed", "Promotion Clicked", "Product Added to Wishlist", "Product Removed from Wishlist",
+		"Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed", "Products Searched", "Product List Viewed",
+	}
+}
+
+// growthTeam is what a growth team has after a year: 200 features, among them
+// the built-in ones, and 1,000 segments over them.
+func growthTeam(t tb) (*feature.Set, *segment.Set) {
+	t.Helper()
+	defs := feature.Defaults()
+	day := feature.Duration(24 * time.Hour)
+	for i := 0; len(defs) < 200; i++ {
+		name := shopEvents()[i%len(shopEvents())]
+		d := feature.Definition{Name: fmt.Sprintf("f%d", i), On: []string{name}}
+		switch i / len(shopEvents()) {
+		case 0:
+			d.Kind = feature.KindCount
+		case 1:
+			d.Kind, d.Window = feature.KindCount, day
+		case 2:
+			d.Kind, d.Window = feature.KindCount, 30*day
+		case 3:
+			d.Kind, d.Value, d.Window = feature.KindSum, "properties.price", 7*day
+		case 4:
+			d.Kind, d.Value, d.N, d.Distinct = feature.KindLast, "item.id", 10, true
+		case 5:
+			d.Kind, d.Value = feature.KindMax, "properties.price"
+		case 6:
+			d.Kind, d.Value = feature.KindDistinct, "item.category"
+		default:
+			d.Kind, d.Value = feature.KindLatest, "properties.brand"
+		}
+		defs = append(defs, d)
+	}
+	set, err := feature.Compile(defs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := rule.Names{Traits: []string{"plan", "country"}}
+	known := make([]segment.Feature, len(defs))
+	for i := range defs {
+		names.Features = append(names.Features, defs[i].Name)
+		known[i] = segment.Feature{Name: defs[i].Name, Moves: defs[i].Moves(), Steps: defs[i].Steps()}
+	}
+	var list []segment.Definition
+	for i := range 1000 {
+		d := &defs[len(feature.Defaults())+i%(len(defs)-len(feature.Defaults()))]
+		when := fmt.Sprintf("features.%s >= %d", d.Name, 1+i/100)
+		switch d.Shape() {
+		case feature.List:
+			when = fmt.Sprintf(`features.%s != null && "sku-%d" in features.%s`, d.Name, i, d.Name)
+		case feature.Any:
+			when = fmt.Sprintf(`features.%s == "b%d"`, d.Name, i%60)
+		}
+		switch i % 10 {
+		case 0:
+			when += ` && traits.plan == "pro"`
+		case 1:
+			when = fmt.Sprintf(`traits.country == "c%d"`, i)
+		case 2:
+			when += fmt.Sprintf(` && "s%d" in segments`, i-1)
+		}
+		name := fmt.Sprintf("s%d", i)
+		names.Segments = append(names.Segments, name)
+		list = append(list, segment.Definition{Name: name, When: when})
+	}
+	env, err := rule.New(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments, err := segment.Compile(list, env, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, segments
+}
+
+// fold measures how long it takes to fold n events of traffic, after the first
+// event of each device.
+func (w *world) fold(b *testing.B, n int) time.Duration {
+	b.Helper()
+	recs := traffic(b, 6000+n)
+	w.cache = 64 << 20
+	w.must(w.open())
+	w.append(recs[:6000]...)
+	w.run()
+	w.settle()
+	for rest := recs[6000:]; len(rest) > 0; {
+		n := min(len(rest), 1000)
+		w.cancelled(func() { w.append(rest[:n]...) })
+		rest = rest[n:]
+	}
+	began := time.Now()
+	w.run()
+	w.must(w.pipe.CaughtUp(context.Background()))
+	took := time.Since(began)
+	w.stop()
+	return took
+}
+
+// BenchmarkAudiences folds the same events with the built-in features alone and
+// with 200 features and 1,000 segments, in turns, and says what part of the
+// throughput is left: the median of the turns.
+//
+//	go test ./pipeline -run '^$' -bench Audiences -benchtime 5x
+func BenchmarkAudiences(b *testing.B) {
+	const events = 30_000
+	var ratios []float64
+	for range b.N {
+		plain := newWorld(b, b.TempDir(), 4)
+		alone := plain.fold(b, events)
+		team := newWorld(b, b.TempDir(), 4)
+		set, segments := growthTeam(b)
+		team.features = set
+		team.segments.Store(segments)
+		with := team.fold(b, events)
+		ratios = append(ratios, alone.Seconds()/with.Seconds())
+		b.Logf("built-in %.1f µs an event, with all %.1f µs", alone.Seconds()/events*1e6, with.Seconds()/events*1e6)
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "of-throughput")
+	b.ReportMetric(0, "ns/op")
+}
