@@ -30,9 +30,11 @@ check: vet ## the quick inner loop: format, vet, unit tests
 
 test: e2e-deps vet lint vuln ## everything: lint, unit, race, crash, real SDKs, a real browser
 	@echo "== the browser SDK's own tests (node --test, Chromium)"
-	@cd sdk/js && npm test --silent
+	@out=$$(cd sdk/js && npm test --silent 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | grep -E '# (SKIP|tests|pass|fail|skipped) ?' || { echo "$$out"; exit 1; }
 	@echo "== go test -race ./... (unit, conformance, crash, SDK and browser tests)"
 	@$(GO) test -race -timeout 30m ./...
+	@echo "== the whole of Online Retail, imported twice (not under the race detector: minutes)"
+	@$(GO) test -count=1 -v -run 'TestOnlineRetail/whole' ./node | { grep -v '^=== ' || true; }
 	@echo "== the benchmark's own module"
 	@cd bench && $(GO) vet ./... && $(GO) test ./...
 
@@ -61,9 +63,14 @@ e2e-deps: ## install what the browser and SDK tests need (Debian, npm)
 bench: build ## the macro benchmark: prints one table
 	@bench/run.sh
 
-soak: ## the long crash test: kill -9 under load, many rounds
-	@echo "== soak (about $${SOAK_MINUTES:-20} minutes)"
-	@ATTUNE_SOAK=$${SOAK_MINUTES:-20} $(GO) test -count=1 -timeout 3h -v -run 'Crash|Kill' ./journal/disk ./profile/disk ./node
+soak: ## the long crash test: kill -9 under load, many rounds; leaves a record in bench/out
+	@m=$${SOAK_MINUTES:-20}; out=bench/out/soak-$$(date -u +%Y%m%dT%H%M%SZ).txt; mkdir -p bench/out; \
+	  echo "== soak (about $$m minutes of kills under load, then the journal and the profiles alone); record: $$out"; \
+	  { echo "make soak, SOAK_MINUTES=$$m, $$(date -u +%FT%TZ), commit $$(git describe --always --dirty 2>/dev/null || echo unknown), $$(nproc) cores"; \
+	    ATTUNE_SOAK=$$m $(GO) test -count=1 -timeout $$((6*m+30))m -v -run 'Crash|Kill' ./node; \
+	    ATTUNE_SOAK=$$((60*m+8)) $(GO) test -count=1 -timeout $$((6*m+30))m -v -run 'Crash|Kill' ./journal/disk; \
+	    $(GO) test -count=1 -v -run 'Crash|Kill' ./profile/disk; \
+	    echo "ended $$(date -u +%FT%TZ)"; } 2>&1 | tee "$$out"
 
 clean: ## remove what the build made
 	@rm -rf bin dist .tools e2e/node_modules
