@@ -27,6 +27,12 @@ type Ask struct {
 	Items []string `json:"items,omitempty"` // items to re-rank, or a cart
 	Query string   `json:"query,omitempty"` // what was searched for
 
+	// Filters are conditions on attributes that every item meets.
+	Filters Filters `json:"filters,omitempty"`
+	// Facets are attributes whose values are counted over all items that match
+	// Query and Filters.
+	Facets []string `json:"facets,omitempty"`
+
 	*Narrow // nil: nothing of it is said
 }
 
@@ -47,6 +53,10 @@ type Answer struct {
 	// Fallback names the step of the fallback chain that answered; "" when
 	// the placement's own generators did.
 	Fallback string `json:"fallback"`
+	// Total is how many items match the query and the filters of the request,
+	// whoever asks; nil when no index was asked. Facets count their values.
+	Total  *int                    `json:"total,omitempty"`
+	Facets map[string][]FacetCount `json:"facets,omitempty"`
 	// Content is what a rule of the placement chose; nil when none did.
 	Content *Content `json:"content,omitempty"`
 	// Explain is filled when it was asked for.
@@ -73,6 +83,7 @@ type Ranked struct {
 // Explanation says how an Answer came about.
 type Explanation struct {
 	Generators []GeneratorTrace  `json:"generators"`
+	Search     *SearchTrace      `json:"search,omitempty"`   // nil when no index was asked
 	Filtered   map[string]int    `json:"filtered,omitempty"` // reason → candidates dropped
 	Candidates []CandidateTrace  `json:"candidates,omitempty"`
 	Rules      []RuleTrace       `json:"rules,omitempty"`    // of merchandising, in order
@@ -88,6 +99,16 @@ type GeneratorTrace struct {
 	Candidates int     `json:"candidates"`
 	Micros     int64   `json:"micros"`
 	Skipped    string  `json:"skipped,omitempty"` // why it was not asked
+}
+
+// SearchTrace says what the search index gave.
+type SearchTrace struct {
+	// Match is how the words were taken: exact, typos, most.
+	Match      string `json:"match,omitempty"`
+	Total      int    `json:"total"`
+	Candidates int    `json:"candidates"`
+	Micros     int64  `json:"micros"`
+	Skipped    string `json:"skipped,omitempty"` // why names were looked through instead
 }
 
 // CandidateTrace is one candidate with what each generator said of it.

@@ -60,8 +60,10 @@ func (s *scratch) run(g *generator) (skipped string) {
 		return s.ranked(s.from(g.from), "the list is empty")
 	case PopularBy:
 		return s.popularBy(g)
-	case Items, Match:
-		return s.givenItems(g)
+	case Items:
+		return s.givenItems()
+	case Match:
+		return s.matching()
 	case Newest:
 		return s.newest()
 	case Static:
@@ -79,7 +81,7 @@ func (s *scratch) enough(g *generator) int {
 	switch {
 	case g.limit > 0:
 		return g.limit
-	case s.restricted || s.plan.narrows:
+	case s.restricted || s.plan.narrows || len(s.q.Filters) > 0:
 		return DefaultCandidates
 	default:
 		return min(max(fewCandidates, 5*s.limit)+s.skip.n, DefaultCandidates)
@@ -261,11 +263,10 @@ func (s *scratch) ranked(items []int32, empty string) string {
 	return ""
 }
 
-// givenItems gives the request's items, or those that match its text, in
-// their order: what everything else is a change of.
-func (s *scratch) givenItems(g *generator) string {
-	byText := len(s.q.Items) == 0
-	if !s.restricted || byText != (g.kind == Match) {
+// givenItems gives the request's items in their order: what everything else is
+// a change of.
+func (s *scratch) givenItems() string {
+	if !s.restricted || len(s.q.Items) == 0 {
 		return "the request has none"
 	}
 	for i, n := range s.given {

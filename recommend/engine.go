@@ -27,6 +27,9 @@ type World struct {
 	Sessions *model.Sessions // clicks
 	Features *feature.Set
 	Rules    *rule.Env
+	// Search retrieves by words; nil looks through names. It is the one field
+	// that may be left out.
+	Search Searcher
 	// Version of the configuration: it is part of Answer.Model.
 	Version uint64
 }
@@ -42,12 +45,16 @@ type Query struct {
 	Item      string   // the item the page is about
 	Items     []string // items to re-rank, or a cart
 	Text      string   // what was searched for
+	Filters   attune.Filters
+	Facets    []string // attributes to count over what matches
 	Context   json.RawMessage
 	Explain   bool
 	// Expired reports whether the answer is late; nil is never.
 	Expired func() bool
 	// Micros is a monotonic clock for traces; nil is no times.
 	Micros func() int64
+	// Until is when, by Micros, the answer is late; 0 is never.
+	Until int64
 }
 
 // Engine decides. It does not change; any number of goroutines may use it.
@@ -331,6 +338,7 @@ func (e *Engine) end(s *scratch) {
 	s.engine, s.plan, s.q, s.trace = nil, nil, nil, nil
 	s.view = catalog.View{}
 	s.item = itemRef{}
+	s.found = SearchResult{}
 	clear(s.told)
 	s.told = s.told[:0]
 	s.input.Person, s.input.Item, s.input.Context, s.input.Segments = nil, nil, nil, nil

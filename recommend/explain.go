@@ -31,6 +31,10 @@ func (s *scratch) answer() *attune.Answer {
 		Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken)),
 		Reads: s.plan.reads, Config: s.engine.world.Version, Catalog: s.engine.world.Catalog.Version(),
 	}
+	if s.answered && len(s.q.Items) == 0 {
+		total := s.found.Total
+		a.Total, a.Facets = &total, s.found.Facets
+	}
 	// Items are all over the memory: reading them in a loop of its own lets the
 	// misses overlap.
 	for i := range s.taken {

@@ -164,6 +164,11 @@ func (e *Engine) Quick(q *Query) *attune.Answer {
 	if !ok {
 		return nil
 	}
+	if q.Text != "" || len(q.Facets) > 0 {
+		slim := *q // there is no time to look for words
+		slim.Text, slim.Facets = "", nil
+		q = &slim
+	}
 	s := e.begin(p, q)
 	defer e.end(s)
 	var list []int32

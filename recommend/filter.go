@@ -20,13 +20,14 @@ const (
 	byFilter
 	byCap
 	notGiven
+	byRequest
 	reasons
 )
 
 // reasonName names a reason as Explanation.Filtered does.
 func reasonName(r int32) string {
 	return [reasons]string{
-		"kept", "unavailable", "current", "viewed", "purchased", "in_cart", "filter", "cap", "not given",
+		"kept", "unavailable", "current", "viewed", "purchased", "in_cart", "filter", "cap", "not given", "filters of the request",
 	}[r]
 }
 
@@ -236,6 +237,9 @@ func (s *scratch) verdict(n int32) int32 {
 	}
 	if s.refused || !s.plan.filter.itemHolds(n) {
 		return byFilter
+	}
+	if len(s.q.Filters) > 0 && !s.asked(n) {
+		return byRequest
 	}
 	return kept
 }

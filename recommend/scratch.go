@@ -30,6 +30,7 @@ type scratch struct {
 	limit  int
 
 	request
+	texts  // what matches the text
 	pool   // the candidates of all generators
 	single // the candidates of one generator
 	buffers
@@ -101,6 +102,7 @@ func (s *scratch) prepare() {
 	s.index.reset()
 	s.restricted, s.refused, s.bound, s.late = false, false, false, false
 	s.looked = false
+	s.answered, s.textual = false, s.textual[:0]
 	s.current = -1
 	if s.q.Item != "" {
 		if n, ok := s.engine.world.Catalog.Number(s.q.Item); ok {
@@ -126,14 +128,14 @@ func (s *scratch) restrict() {
 	switch {
 	case len(s.q.Items) > 0 && has(Items):
 		s.restricted = true
-	case s.q.Text != "" && has(Match):
-		s.given = s.given[:0]
-		for _, it := range s.engine.world.Catalog.Search(s.q.Text, DefaultCandidates) {
-			if n, ok := s.engine.world.Catalog.Number(it.ID); ok {
-				s.given = append(s.given, n)
-			}
+		if s.q.Text != "" && has(Match) {
+			s.retrieve(MaxCandidates) // for the scores of those that were given
 		}
+	case s.q.Text != "" && has(Match):
+		s.look()
 		s.restricted = true
+	case len(s.q.Filters)+len(s.q.Facets) > 0 && has(Match):
+		s.retrieve(s.browsed())
 	}
 	if !s.restricted {
 		return

@@ -18,6 +18,7 @@ type trace struct {
 	parts      [][]genPart // by place in the list of candidates
 	boosts     []float32
 	candidates []attune.CandidateTrace
+	retrieved  *attune.SearchTrace
 	start      int64
 }
 
@@ -73,6 +74,17 @@ func (t *trace) fallback(s *scratch, g *generator, skipped string, start int64) 
 		t.generators = append(t.generators, attune.GeneratorTrace{
 			Name: "fallback " + g.name, Candidates: len(s.one), Micros: s.micros() - start, Skipped: skipped,
 		})
+	}
+}
+
+// search notes what the Searcher answered.
+func (t *trace) search(s *scratch, err error, micros int64) {
+	if t == nil {
+		return
+	}
+	t.retrieved = &attune.SearchTrace{Match: s.found.How, Total: s.found.Total, Candidates: len(s.found.Hits), Micros: micros}
+	if err != nil {
+		t.retrieved = &attune.SearchTrace{Micros: micros, Skipped: err.Error()}
 	}
 }
 
@@ -147,6 +159,7 @@ func (t *trace) snapshot(s *scratch) {
 func (t *trace) explanation(s *scratch) *attune.Explanation {
 	e := &attune.Explanation{
 		Generators: t.generators,
+		Search:     t.retrieved,
 		Filtered:   map[string]int{},
 		Candidates: t.candidates,
 		Versions:   map[string]uint64{"config": s.engine.world.Version, "catalog": s.engine.world.Catalog.Version()},

@@ -25,6 +25,7 @@ const (
 	maxEvents         = 100
 	maxLimit          = 200
 	maxText           = 1000
+	maxFacets         = 20
 	maxToken          = 4 << 10
 	firstBody         = 16 << 10 // bytes of memory a body gets before any of it came; most need no more
 )
@@ -91,6 +92,8 @@ type rankRequest struct {
 	Item      string   `json:"item"`
 	Query     string   `json:"query"`
 	Limit     int      `json:"limit"`
+
+	Filters attune.Filters `json:"filters"`
 }
 
 func decodeRank(body []byte) (*ask, error) {
@@ -107,7 +110,7 @@ func decodeRank(body []byte) (*ask, error) {
 	if r.Limit == 0 {
 		r.Limit = min(len(r.Items), maxLimit)
 	}
-	r.Placements = []attune.Ask{{ID: r.Placement, Limit: r.Limit, Item: r.Item, Items: r.Items, Query: r.Query}}
+	r.Placements = []attune.Ask{{ID: r.Placement, Limit: r.Limit, Item: r.Item, Items: r.Items, Query: r.Query, Filters: r.Filters}}
 	return &r.ask, nil
 }
 
@@ -135,14 +138,14 @@ func fieldPath(path string) string {
 }
 
 // askOf reads GET /v1/recommend/{placement} and GET /v1/stream from the query
-// of an address: "items" may be given many times, or once with commas; of
-// everything else the first counts. What is not well-formed is left out, as
+// of an address: "items" may be given many times, or once with commas, "facets"
+// with commas, "filters" as JSON; of everything else the first counts. What is not well-formed is left out, as
 // url.ParseQuery does.
 func askOf(placement, query string) (*ask, error) {
 	a := new(ask)
 	a.Placements = []attune.Ask{{ID: placement}}
 	one := &a.Placements[0]
-	var limit, deadline, explain string
+	var limit, deadline, explain, filters, facets string
 	into := [...]struct {
 		name  string
 		value *string
@@ -155,6 +158,8 @@ func askOf(placement, query string) (*ask, error) {
 		{"limit", &limit},
 		{"deadline_ms", &deadline},
 		{"explain", &explain},
+		{"filters", &filters},
+		{"facets", &facets},
 	}
 	for query != "" {
 		var pair string
@@ -183,6 +188,14 @@ func askOf(placement, query string) (*ask, error) {
 	}
 	if a.DeadlineMS, err = numberOf("deadline_ms", deadline); err != nil {
 		return nil, err
+	}
+	if filters != "" {
+		if err := decodeJSON([]byte(filters), &one.Filters); err != nil {
+			return nil, err
+		}
+	}
+	if facets != "" {
+		one.Facets = strings.Split(facets, ",")
 	}
 	a.Explain = explain == "true" || explain == "1"
 	return a, nil
@@ -266,6 +279,8 @@ func (a *ask) checkOne(d Decider, i int) error {
 		return invalid(at(".limit"), fmt.Sprintf("want 0 to %d, got %d", maxLimit, one.Limit))
 	case len(one.Items) > maxItems:
 		return invalid(at(".items"), fmt.Sprintf("want at most %d, got %d", maxItems, len(one.Items)))
+	case len(one.Facets) > maxFacets:
+		return invalid(at(".facets"), fmt.Sprintf("want at most %d, got %d", maxFacets, len(one.Facets)))
 	case len(one.Query) > maxText:
 		return invalid(at(".query"), fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
 	default:

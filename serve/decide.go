@@ -221,11 +221,13 @@ func (d *decision) query(i int, p *profile.Person) Query {
 	q := Query{
 		Placement: one.ID, Person: p, Now: d.now, Seed: d.seed,
 		Limit: one.Limit, Item: one.Item, Items: one.Items, Text: one.Query,
+		Filters: one.Filters, Facets: one.Facets,
 		Context: d.ask.Context, Explain: d.ask.Explain,
 		Expired: d.expired,
 	}
-	if q.Explain {
-		q.Micros = d.micros // only a trace has times
+	if q.Explain || q.Text != "" || len(q.Filters)+len(q.Facets) > 0 {
+		q.Micros = d.micros // only a trace has times, and only an index is told how long it has
+		q.Until = (d.start + d.limit - d.limit/10).Microseconds()
 	}
 	return q
 }

@@ -71,6 +71,16 @@ func AppendAnswer(b []byte, a *attune.Answer) []byte {
 	}
 	b = append(b, `,"fallback":`...)
 	b = appendString(b, a.Fallback)
+	if a.Total != nil {
+		b = append(b, `,"total":`...)
+		b = strconv.AppendInt(b, int64(*a.Total), 10)
+	}
+	if len(a.Facets) > 0 {
+		if raw, err := marshal(a.Facets); err == nil {
+			b = append(b, `,"facets":`...)
+			b = append(b, raw...)
+		}
+	}
 	if a.Explain != nil {
 		// Asked for by a person who debugs: rare, so the standard library does it.
 		if raw, err := marshal(a.Explain); err == nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/attune-io/attune"
 )
 
 // notJSON says in plain words what err, of encoding/json, found in body.
@@ -16,6 +18,8 @@ func notJSON(body []byte, err error) error {
 	switch {
 	case errors.As(err, &wrong):
 		return invalid(fieldPath(wrong.Field), "want "+jsonName(wrong.Type.Kind().String())+", got "+jsonName(wrong.Value))
+	case errors.Is(err, attune.ErrInvalid):
+		return invalid("", attune.Message(err)) // of a type that reads itself
 	case len(bytes.TrimSpace(body)) == 0:
 		return invalid("", "invalid json: the body is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -27,12 +27,16 @@ type Query struct {
 	Item      string   // the item the page is about
 	Items     []string // items to re-rank, or a cart
 	Text      string   // what was searched for
+	Filters   attune.Filters
+	Facets    []string // attributes to count over what matches
 	Context   json.RawMessage
 	Explain   bool
 	// Expired reports whether the answer is late; nil is never.
 	Expired func() bool
 	// Micros is a monotonic clock for traces; nil is no times.
 	Micros func() int64
+	// Until is when, by Micros, the answer is late; 0 is never.
+	Until int64
 }
 
 // Decider decides; *recommend.Engine does, by way of a conversion. Every
