@@ -20,7 +20,9 @@ type Person struct {
 	// device.
 	Canonical string
 	// Version rises with every record that is applied to a part of hers. 0
-	// says that nothing was ever heard of her.
+	// says that nothing was ever heard of her. A device beyond Folder.MaxLinks
+	// that made room for another takes its records with it: when her merge
+	// leaves memory after that, Version may fall, once. Vector tells exactly.
 	Version uint64
 	// State is the merge. Do not change it.
 	State *State
