@@ -26,7 +26,7 @@ var layout = map[string]string{
 	"model":     ".",
 	"catalog":   ".",
 	"recommend": ". catalog feature model profile rule",
-	"config":    ". destination feature recommend rule segment",
+	"config":    ". collect/plan collect/transform destination feature recommend rule search segment",
 
 	// Seams, their test kits, their backends.
 	"journal":             ".",
@@ -40,10 +40,13 @@ var layout = map[string]string{
 	"search/searchtest":   ". search",
 
 	// The road, in the order an event walks it.
-	"collect":      ". identity journal",
-	"collect/file": ". collect",
-	"pipeline":     ". catalog feature identity journal model profile segment",
-	"serve":        ". catalog identity journal profile",
+	"collect":           ". collect/plan collect/transform identity journal",
+	"collect/plan":      ".",
+	"collect/transform": ". rule",
+	"collect/geo":       ".",
+	"collect/file":      ". collect",
+	"pipeline":          ". catalog feature identity journal model profile segment",
+	"serve":             ". catalog identity journal profile",
 
 	// Beside the road.
 	"destination":         ". feature journal",
