@@ -118,7 +118,7 @@ func (k *compiling) compileSegments(definitions []feature.Definition) *segment.S
 	features := make([]segment.Feature, len(definitions))
 	for i := range definitions {
 		d := &definitions[i]
-		features[i] = segment.Feature{Name: d.Name, Moves: d.Moves(), Steps: d.Steps()}
+		features[i] = segment.Feature{Name: d.Name, Moves: d.Moving(), Steps: d.Stepping()}
 	}
 	set, err := segment.Compile(k.c.Segments, k.env, features)
 	for _, err := range each(err) {

@@ -2,8 +2,8 @@ package feature
 
 import "slices"
 
-// Moves reports whether the value changes with time itself, all the time.
-func (d *Definition) Moves() bool {
+// Moving reports whether the value changes with time itself, all the time.
+func (d *Definition) Moving() bool {
 	switch d.Kind {
 	case KindSince, KindDecayed, KindAffinity:
 		return true
@@ -12,9 +12,9 @@ func (d *Definition) Moves() bool {
 	}
 }
 
-// Steps reports whether the value may change at certain instants without an
+// Stepping reports whether the value may change at certain instants without an
 // event. A kind that is not named here may.
-func (d *Definition) Steps() bool {
+func (d *Definition) Stepping() bool {
 	switch d.Kind {
 	case KindCount, KindSum, KindMean, KindMin, KindMax, KindLatest, KindFirst, KindLast, KindSet, KindDistinct, KindSince, KindDecayed, KindAffinity:
 		return d.Window != 0 || d.TTL != 0
@@ -70,4 +70,3 @@ func (s *Set) changes() {
 		s.touched[name] = list(append(slices.Clone(touches), s.updated...), orders)
 	}
 }
-

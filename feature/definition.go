@@ -34,6 +34,7 @@ const (
 	KindSessions      = "sessions"       // how many visits
 	KindSessionLength = "session_length" // their mean length in seconds
 	KindSet           = "set"            // keys that on adds and off removes
+	KindSequence      = "sequence"       // when steps came one after the other
 )
 
 // Definition is a feature as configuration declares it. Which fields a kind
@@ -45,6 +46,10 @@ type Definition struct {
 	On []string `yaml:"on,omitempty" json:"on,omitempty"`
 	// Off names the events that remove from a set.
 	Off []string `yaml:"off,omitempty" json:"off,omitempty"`
+	// Steps are the events of a sequence, in their order. Off names events none
+	// of which may have come since the first of them, and Window is how long ago
+	// the last of them may be.
+	Steps []Step `yaml:"steps,omitempty" json:"steps,omitempty"`
 	// Where is a condition in CEL that On has to meet; "" holds always.
 	Where string `yaml:"where,omitempty" json:"where,omitempty"`
 	// Value and By are paths into the event: properties.x.y, traits.x,

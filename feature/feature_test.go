@@ -112,6 +112,7 @@ func everyKind(tb testing.TB) []feature.Definition {
 		{Name: "session_length", Kind: "session_length", On: all, Gap: dur(tb, "10m"), Window: dur(tb, "1h")},
 		{Name: "set", Kind: "set", On: []string{"Product Added"}, Off: []string{"Product Removed", "Order Completed"}, Value: "item.id", N: 3},
 		{Name: "owned", Kind: "set", On: paid, Off: []string{"Product Removed"}, Value: "item.id"},
+		{Name: "sequence", Kind: "sequence", Steps: []feature.Step{{On: product}, {On: all, Within: dur(tb, "1h"), Without: paid}}, Off: []string{"Product Removed"}, Window: dur(tb, "24h")},
 		{Name: "paid", Kind: "sum", On: paid, Value: "properties.revenue|properties.total", Window: dur(tb, "30d")},
 	}
 }

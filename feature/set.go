@@ -46,6 +46,8 @@ type touch struct {
 type compiled struct {
 	hash      uint64
 	index     int
+	rank      int32
+	seq       *sequence // of a sequence
 	agg       aggregator
 	where     Condition
 	value, by path
@@ -97,6 +99,7 @@ func Compile(defs []Definition, condition func(where string) (Condition, error))
 	slices.SortFunc(s.ranked, func(a, b compiled) int { return cmp.Compare(a.hash, b.hash) })
 	for rank := range s.ranked {
 		s.ranks[s.ranked[rank].index] = int32(rank)
+		s.ranked[rank].rank = int32(rank)
 	}
 	s.index()
 	s.changes()
@@ -123,6 +126,11 @@ func compile(d *Definition, condition func(string) (Condition, error)) (compiled
 	default:
 		c.where, err = condition(d.Where)
 		fault("where", err)
+	}
+	if d.Kind == KindSequence {
+		c.seq, err = sequenceOf(d, condition)
+		c.agg = c.seq
+		return c, errors.Join(append(faults, err)...)
 	}
 	c.take = d.take()
 	if c.value.timed() && c.take == takeJSON {
@@ -221,6 +229,7 @@ func (d *Definition) hash() uint64 {
 	if d.Distinct {
 		b = append(b, 1)
 	}
+	d.stepsHash(str, list, func(n int64) { b = binary.AppendVarint(b, n) })
 	return attune.Hash(string(b))
 }
 
@@ -231,12 +240,13 @@ func (s *Set) index() {
 	on := func(c *compiled, name string) (touch, bool) {
 		d := &s.defs[c.index]
 		same := func(n string) bool { return attune.CanonicalName(n) == name }
-		t := touch{rank: s.ranks[c.index], off: slices.ContainsFunc(d.Off, same)}
-		return t, t.off || slices.Contains(d.On, "*") || slices.ContainsFunc(d.On, same)
+		counts, off := d.names()
+		t := touch{rank: s.ranks[c.index], off: slices.ContainsFunc(off, same)}
+		return t, t.off || slices.Contains(counts, "*") || slices.ContainsFunc(counts, same)
 	}
 	names := []string{"*", "Order Completed", "Order Updated"}
 	for i := range s.defs {
-		for _, n := range slices.Concat(s.defs[i].On, s.defs[i].Off) {
+		for _, n := range slices.Concat(s.defs[i].names()) {
 			names = append(names, attune.CanonicalName(n))
 		}
 	}
@@ -260,7 +270,7 @@ func (s *Set) index() {
 		case also:
 			s.updated = append(s.updated, u)
 		}
-		c.shared = ok && !t.off || also && !u.off
+		c.shared = c.seq == nil && (ok && !t.off || also && !u.off)
 		s.orders = s.orders || c.shared
 	}
 	s.others = s.events["*"]
@@ -329,6 +339,10 @@ type folding struct {
 func (f *folding) touch(touches []touch) {
 	for _, t := range touches {
 		d := &f.set.ranked[t.rank]
+		if d.seq != nil {
+			f.sequence(d, f.x.e.On())
+			continue
+		}
 		if !d.perItem {
 			if t.off || d.where == nil || d.where.Match(f.x.e, nil) {
 				f.take(d, t, nil, 0)

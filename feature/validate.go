@@ -28,7 +28,7 @@ type takes struct {
 func kinds() []string {
 	return []string{
 		KindLatest, KindFirst, KindCount, KindSum, KindMean, KindMin, KindMax, KindDistinct, KindLast,
-		KindDecayed, KindAffinity, KindSince, KindSessions, KindSessionLength, KindSet,
+		KindDecayed, KindAffinity, KindSince, KindSessions, KindSessionLength, KindSet, KindSequence,
 	}
 }
 
@@ -52,6 +52,8 @@ func fields(kind string) takes {
 		return takes{window: true, gap: true}
 	case KindSet:
 		return takes{keyed: true, n: true, offed: true}
+	case KindSequence:
+		return takes{window: true, offed: true}
 	default:
 		return takes{}
 	}
@@ -93,12 +95,13 @@ func check(d *Definition) []error {
 		}
 		return f.all
 	}
-	if len(d.On) == 0 {
+	if len(d.On) == 0 && d.Kind != KindSequence {
 		f.add("on", `missing; name the events that count, or "*" for all`)
 	}
 	if slices.Contains(d.On, "") || slices.Contains(d.Off, "") {
 		f.add("on", "an event name is empty")
 	}
+	checkSteps(&f, d)
 	t := fields(d.Kind)
 	checkPaths(&f, d, t)
 	checkLengths(&f, d, t)

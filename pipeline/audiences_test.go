@@ -60,7 +60,7 @@ func growthTeam(t tb) (*feature.Set, *segment.Set) {
 	known := make([]segment.Feature, len(defs))
 	for i := range defs {
 		names.Features = append(names.Features, defs[i].Name)
-		known[i] = segment.Feature{Name: defs[i].Name, Moves: defs[i].Moves(), Steps: defs[i].Steps()}
+		known[i] = segment.Feature{Name: defs[i].Name, Moves: defs[i].Moving(), Steps: defs[i].Stepping()}
 	}
 	var list []segment.Definition
 	for i := range 1000 {

@@ -135,7 +135,7 @@ func segments(t tb, defs ...string) *segment.Set {
 	var known []segment.Feature
 	for _, d := range feature.Defaults() {
 		names.Features = append(names.Features, d.Name)
-		known = append(known, segment.Feature{Name: d.Name, Moves: d.Moves(), Steps: d.Steps()})
+		known = append(known, segment.Feature{Name: d.Name, Moves: d.Moving(), Steps: d.Stepping()})
 	}
 	var list []segment.Definition
 	for d := range slices.Chunk(defs, 2) {
