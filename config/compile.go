@@ -102,6 +102,7 @@ func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
 			}
 			d.Where = "" // it has been looked at, with its places
 		}
+		d.Steps = k.steps(path, d.Steps, condition)
 		_, err := feature.Compile([]feature.Definition{d}, condition)
 		k.joined(path, fmt.Sprintf("feature %q: ", d.Name), err)
 	}
@@ -111,6 +112,22 @@ func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
 	set, err := feature.Compile(all, condition)
 	k.joined("features", "", err)
 	return set
+}
+
+// steps looks at the conditions of a sequence's steps, with their places, and
+// returns the steps without them.
+func (k *compiling) steps(path string, all []feature.Step, condition func(string) (feature.Condition, error)) []feature.Step {
+	all = slices.Clone(all)
+	for i := range all {
+		if all[i].Where == "" {
+			continue
+		}
+		if _, err := condition(all[i].Where); err != nil {
+			k.expression(fmt.Sprintf("%s.steps[%d].where", path, i), err)
+		}
+		all[i].Where = ""
+	}
+	return all
 }
 
 // compileSegments compiles the segments in one go: they name each other.

@@ -44,6 +44,7 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		{"config.go", "Clock", p["clock"]},
 		{"config.go", "Log", p["log"]},
 		{"../feature/definition.go", "Definition", root.Defs["feature"]},
+		{"../feature/sequence.go", "Step", root.Defs["feature"].Properties["steps"].Items},
 		{"../segment/segment.go", "Definition", root.Defs["segment"]},
 		{"../destination/destination.go", "Definition", root.Defs["destination"]},
 		{"../recommend/placement.go", "Placement", root.Defs["placement"]},
