@@ -34,22 +34,34 @@ try {
     }, [placement, before.join(' ')]);
   const shoot = async (page, name) => shots && page.screenshot({ path: `${shots}/${name}.png` });
 
+  let answer;
+  const reasons = async (page, placement) => {
+    const why = `section[data-placement="${placement}"] article.card[data-id] .why`;
+    await page.waitForFunction(([at]) => [...document.querySelectorAll(at)].every((w) => w.textContent.startsWith('goes with')), [why], { timeout: 5000 }).catch(() => {});
+    return page.$$eval(why, (all) => all.map((w) => w.textContent));
+  };
+
   // The home page stays open, untouched, in one tab.
   const home = await context.newPage();
   await home.goto(`${base}/shop/`);
   await shown(home, 'for-you');
   await shown(home, 'trending');
   seen.before = await ids(home, 'for-you');
+  await home.evaluate(() => { window.__mark = 1; }); // a page that is loaded anew has forgotten it
   await shoot(home, 'shop');
 
   // In another tab a product is viewed.
   const visit = await context.newPage();
+  visit.on('response', async (r) => { // the newest answer about the cart
+    if (new URL(r.url()).pathname === '/v1/decide') answer = (await r.json().catch(() => ({}))).placements?.cart ?? answer;
+  });
   seen.product = (await ids(home, 'trending')).find((id) => id !== seen.before[0]);
   await visit.goto(`${base}/shop/product/${encodeURIComponent(seen.product)}`);
   await changed(home, 'for-you', seen.before);
   await shown(home, 'recently-viewed');
   seen.after = await ids(home, 'for-you');
   seen.recent = await ids(home, 'recently-viewed');
+  seen.sameDocument = await home.evaluate(() => window.__mark === 1);
   await shoot(visit, 'shop-product');
 
   // It goes into the cart, and the accessories follow the cart.
@@ -64,6 +76,9 @@ try {
   await visit.click('#basket');
   await changed(visit, 'cart', seen.accessories);
   seen.accessoriesAfter = await ids(visit, 'cart');
+  seen.why = await reasons(visit, 'cart');
+  seen.fallback = answer?.fallback ?? '';
+  seen.model = answer?.model ?? '';
   seen.second = second;
   await shoot(visit, 'shop-cart');
 

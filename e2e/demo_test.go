@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +28,9 @@ func TestDemo(t *testing.T) {
 		Accessories, AccessoriesAfter []string
 		Purchases                     []string
 		Product, Second, Latency      string
+		SameDocument                  bool
+		Why                           []string // the reasons of AccessoriesAfter
+		Model, Fallback               string   // of the answer that they are of
 	}
 	raw, err := json.Marshal(got.Done)
 	if err != nil {
@@ -38,11 +42,20 @@ func TestDemo(t *testing.T) {
 	if slices.Equal(seen.Before, seen.After) || len(seen.After) == 0 {
 		t.Errorf("for-you is %v before and after the view", seen.After)
 	}
+	if !seen.SameDocument {
+		t.Error("the home page was loaded anew; its rails have to change in place")
+	}
 	if len(seen.Recent) == 0 || seen.Recent[0] != seen.Product {
 		t.Errorf("recently-viewed shows %v after %s was viewed", seen.Recent, seen.Product)
 	}
 	if slices.Equal(seen.Accessories, seen.AccessoriesAfter) || slices.Contains(seen.AccessoriesAfter, seen.Second) {
 		t.Errorf("the cart's accessories were %v, and %v after %s was added", seen.Accessories, seen.AccessoriesAfter, seen.Second)
+	}
+	if len(seen.Why) != len(seen.AccessoriesAfter) || slices.ContainsFunc(seen.Why, func(w string) bool { return !strings.HasPrefix(w, "goes with ") }) {
+		t.Errorf("the accessories are there because %q, want all to go with what is in the cart", seen.Why)
+	}
+	if seen.Model == "" || seen.Fallback != "" {
+		t.Errorf("the accessories are of model %q by fallback %q, want a model and no fallback", seen.Model, seen.Fallback)
 	}
 	for _, id := range []string{seen.Product, seen.Second} {
 		if !slices.Contains(seen.Purchases, id) {
