@@ -112,7 +112,8 @@ func (c *demoCommand) config() (config.Config, error) {
 }
 
 // welcome is for-you as a shop would have it: nobody is shown the trending rail
-// twice, and who is new sees bestsellers of several shelves.
+// twice, who is new sees bestsellers, and half of a shelf at most is of one
+// category.
 func welcome() recommend.Placement {
 	all := recommend.Defaults()
 	p := all[slices.IndexFunc(all, func(p recommend.Placement) bool { return p.Name == "for-you" })]
@@ -122,7 +123,7 @@ func welcome() recommend.Placement {
 		}
 	}
 	p.Fallback = []recommend.Step{{Kind: recommend.Popular}, {Kind: recommend.Trending}, {Kind: recommend.Newest}}
-	p.Cap = recommend.Cap{Attribute: "category", Max: 4}
+	p.Cap = recommend.Cap{Attribute: "category", Max: 6}
 	return p
 }
 

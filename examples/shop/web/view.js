@@ -61,8 +61,13 @@ export class Rail {
     this.list = h("div", { class: grid ? "grid" : "row", role: "list" });
     this.badge = h("span", { class: "fresh", "aria-hidden": "true" }, "just changed");
     this.el = h("section", { class: "rail", "data-placement": placement, "aria-label": head },
-      h("div", { class: "head" }, (this.head = h("h2", {}, head)), (this.note = h("p", {}, note ?? "")), this.badge), this.list);
+      h("div", { class: "head" }, (this.head = h("h2", {}, head)), (this.note = h("p", {}, note ?? "")), this.badge, !grid && h("div", { class: "turn" }, this.turn("‹", -1, "Back on the shelf"), this.turn("›", 1, "Further on the shelf"))), this.list);
     for (let i = 0; i < (grid ? 8 : 6); i++) this.list.append(h("div", { class: "card ghost", "aria-hidden": "true" }, h("span", { class: "cover" })));
+  }
+
+  // turn is a button that shows the next or the previous cards of the row.
+  turn(sign, by, label) {
+    return h("button", { type: "button", "aria-label": label, onclick: () => this.list.scrollBy({ left: by * this.list.clientWidth, behavior: "smooth" }) }, sign);
   }
 
   // pick may leave items out of an answer, and say above what is left.
