@@ -66,6 +66,8 @@ func (s *scratch) run(g *generator) (skipped string) {
 		return s.matching()
 	case Newest:
 		return s.newest()
+	case CompleteLook:
+		return s.completeLook(g)
 	case Static:
 		return s.ranked(s.numbers(s.items[:0], g.static), "the list is empty")
 	default:
@@ -81,6 +83,8 @@ func (s *scratch) enough(g *generator) int {
 	switch {
 	case g.limit > 0:
 		return g.limit
+	case s.q.Narrow != nil:
+		return min(max(DefaultCandidates, 2*s.limit), MaxCandidates)
 	case s.restricted || s.plan.narrows || len(s.q.Filters) > 0:
 		return DefaultCandidates
 	default:

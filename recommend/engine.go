@@ -55,6 +55,12 @@ type Query struct {
 	Micros func() int64
 	// Until is when, by Micros, the answer is late; 0 is never.
 	Until int64
+	// Narrow are the request's own options; nil is none.
+	Narrow *attune.Narrow
+	// Above are the answers of the placements before this one on the page, for
+	// Exclude.OnPage; with Dedup every placement leaves out what they show.
+	Above []*attune.Answer
+	Dedup bool
 }
 
 // Engine decides. It does not change; any number of goroutines may use it.
@@ -66,6 +72,7 @@ type Engine struct {
 	lasting []bool     // by feature: its list does not depend on time
 	scratch *sync.Pool // of *scratch
 	quick   atomic.Pointer[[]int32]
+	zones   *zones
 }
 
 // inputs are the places of the features every engine reads; -1 when a
@@ -81,6 +88,7 @@ func New(w World, placements []Placement) (*Engine, error) {
 		world:   w,
 		plans:   make(map[string]*plan, len(placements)),
 		scratch: &sync.Pool{New: func() any { return new(scratch) }},
+		zones:   &zones{},
 		inputs: inputs{
 			viewed: w.Features.Index("last_viewed"), cart: w.Features.Index("cart"),
 			added: w.Features.Index("last_added"), purchased: w.Features.Index("purchased"),
@@ -106,10 +114,11 @@ func New(w World, placements []Placement) (*Engine, error) {
 		e.plans[p.Name] = built
 		e.names = append(e.names, p.Name)
 	}
+	slices.Sort(e.names)
+	errs = append(errs, e.overrides()...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	slices.Sort(e.names)
 	return e, nil
 }
 
@@ -170,8 +179,13 @@ type plan struct {
 	fallback []generator
 	filter   condition
 	boosts   []boost
-	narrows  bool // a filter or a cap drops candidates
+	narrows  bool // a filter, a cap or a rule drops candidates
 	reads    []string
+
+	caps      []Cap
+	merch     *merchandise // nil: nothing of it is wished
+	content   []content
+	overrides []override // of the engine, once all placements are there
 }
 
 // generator is a Generator, or a step of a fallback chain, resolved.
@@ -183,6 +197,7 @@ type generator struct {
 	measure    model.Measure
 	attribute  string
 	static     []string
+	look       *lookIndex // of complete_look
 }
 
 // source says where a generator's seeds come from.
@@ -231,7 +246,17 @@ func (e *Engine) plan(p *Placement) (*plan, error) {
 	if out.Limit == 0 {
 		out.Limit = DefaultLimit
 	}
-	out.narrows = p.Filter != "" || p.Cap.Max > 0
+	out.caps = p.Caps
+	if p.Cap.Max > 0 {
+		out.caps = append([]Cap{p.Cap}, p.Caps...)
+	}
+	var faults []error
+	out.merch, faults = e.merchandise(p)
+	errs = append(errs, faults...)
+	out.content, faults = e.contents(p)
+	errs = append(errs, faults...)
+	errs = append(errs, p.Check(e.world.Rules, e.world.Features.Definitions()))
+	out.narrows = p.Filter != "" || len(out.caps) > 0 || out.merch != nil
 	out.reads = e.reads(out)
 	return out, errors.Join(errs...)
 }
@@ -247,8 +272,14 @@ func (e *Engine) generator(g *Generator) (generator, error) {
 	if g.Measure == "lift" {
 		out.measure = model.Lift
 	}
-	if out.attribute == "" {
+	switch {
+	case out.attribute == "" && g.Kind == CompleteLook:
+		out.attribute = "look"
+	case out.attribute == "":
 		out.attribute = "category"
+	}
+	if g.Kind == CompleteLook {
+		out.look = &lookIndex{attribute: out.attribute, catalog: e.world.Catalog}
 	}
 	if g.From == "" {
 		return out, nil
@@ -312,6 +343,10 @@ func (e *Engine) Decide(q *Query) *attune.Answer {
 	case s.late:
 	case s.simple():
 		s.best()
+	case s.plan.merch != nil && s.plan.merch.arranges:
+		s.score()
+		s.trace.snapshot(s)
+		s.arrange()
 	default:
 		s.score()
 		s.trace.snapshot(s)
@@ -324,11 +359,20 @@ func (e *Engine) begin(p *plan, q *Query) *scratch {
 	s, _ := e.scratch.Get().(*scratch)
 	s.engine, s.plan, s.q = e, p, q
 	s.view = e.world.Catalog.View()
+	s.bound, s.over = false, ""
+	if len(p.overrides) > 0 {
+		p = s.override(p)
+		s.plan = p
+	}
 	s.limit = q.Limit
 	if s.limit <= 0 {
 		s.limit = p.Limit
 	}
-	s.limit = min(s.limit, MaxLimit)
+	s.limit, s.offset = min(s.limit, MaxLimit), 0
+	if q.Narrow != nil && q.Narrow.Offset > 0 {
+		s.offset = min(q.Narrow.Offset, MaxOffset)
+		s.limit += s.offset
+	}
 	s.prepare()
 	return s
 }

@@ -11,11 +11,14 @@ func (s *scratch) finish() *attune.Answer {
 	if s.late {
 		// Part of the generators answered: their items would look like a
 		// choice. The chain answers instead, and says so.
-		s.taken = s.taken[:0]
+		s.taken, s.chances = s.taken[:0], s.chances[:0]
 	}
 	fallback := ""
 	if len(s.taken) < s.limit {
 		fallback = s.fill()
+	}
+	if fallback == "" {
+		fallback = s.filled
 	}
 	a := s.answer()
 	a.Fallback = fallback
@@ -27,6 +30,9 @@ func (s *scratch) finish() *attune.Answer {
 
 // answer makes the answer of what was taken.
 func (s *scratch) answer() *attune.Answer {
+	if len(s.pinned) > 0 || s.offset > 0 {
+		s.weave()
+	}
 	a := &attune.Answer{
 		Model: s.plan.model, Items: make([]attune.Ranked, len(s.taken)),
 		Reads: s.plan.reads, Config: s.engine.world.Version, Catalog: s.engine.world.Catalog.Version(),
@@ -42,6 +48,12 @@ func (s *scratch) answer() *attune.Answer {
 		out.ID, out.Attributes = s.view.ID(c.item), s.view.JSON(c.item)
 		out.Score, out.Propensity = float64(c.score), 1
 	}
+	for i, chance := range s.chances[:min(len(s.chances), len(s.taken))] {
+		a.Items[i].Propensity = chance
+	}
+	if len(s.plan.content) > 0 {
+		a.Content = s.content()
+	}
 	for i := range s.taken {
 		a.Items[i].Reason = s.reason(&s.taken[i])
 	}
@@ -52,6 +64,10 @@ func (s *scratch) answer() *attune.Answer {
 func (s *scratch) reason(c *candidate) string {
 	g := s.generatorOf(c)
 	switch {
+	case c.gen == pinGen:
+		return "picked by the shop"
+	case c.gen == promoGen:
+		return "promoted"
 	case g == nil && s.restricted:
 		return "among the items asked for"
 	case g == nil:
@@ -92,7 +108,7 @@ func (s *scratch) generatorOf(c *candidate) *generator {
 	switch {
 	case c.gen >= 0:
 		return &s.plan.gens[c.gen]
-	case c.gen == quickGen:
+	case c.gen <= quickGen:
 		return nil
 	default:
 		return &s.plan.fallback[-1-c.gen]
@@ -127,6 +143,8 @@ func (s *scratch) because(g *generator, c *candidate) string {
 		return "matches " + s.q.Text
 	case Newest:
 		return "new here"
+	case CompleteLook:
+		return "goes with " + s.name(c.seed)
 	case Static:
 		return "picked by the shop"
 	default:

@@ -30,7 +30,7 @@ func (s *scratch) fill() (fallback string) {
 	}
 	switch {
 	case len(s.taken) == 0:
-		return None
+		return s.nothing()
 	case own == 0 || s.late:
 		return named
 	default:
@@ -46,7 +46,7 @@ func (s *scratch) fillGiven(own int) (fallback string) {
 	}
 	s.step(&generator{kind: Items, name: Items, limit: MaxCandidates}, quickGen)
 	if len(s.taken) == 0 {
-		return None
+		return s.nothing()
 	}
 	return Items
 }
@@ -56,6 +56,7 @@ func (s *scratch) fillGiven(own int) (fallback string) {
 func (s *scratch) step(g *generator, gen int16) {
 	start := s.trace.now(s)
 	skipped := s.run(g)
+	s.behind(s.one)
 	order(s.one)
 	for i := range s.one {
 		if len(s.taken) >= s.limit {
@@ -73,8 +74,8 @@ func (s *scratch) step(g *generator, gen int16) {
 			s.trace.drop(byFilter)
 			continue
 		}
-		if s.capped(c.item) {
-			s.trace.drop(byCap)
+		if r := s.admit(c.item); r != kept {
+			s.trace.drop(r)
 			continue
 		}
 		c.gen = gen
@@ -95,6 +96,27 @@ func (s *scratch) isTaken(item int32) bool {
 		}
 	}
 	return false
+}
+
+// nothing is the name of an answer for which no generator gave anything: what is
+// pinned, and content, is an answer too.
+func (s *scratch) nothing() string {
+	if len(s.pinned) > 0 || len(s.plan.Content) > 0 && len(s.plan.gens) == 0 {
+		return ""
+	}
+	return None
+}
+
+// behind makes what rules bury the last of a step.
+func (s *scratch) behind(list []candidate) {
+	if m := s.plan.merch; m == nil || m.buries == 0 {
+		return
+	}
+	for i := range list {
+		if s.holding(list[i].item)&s.plan.merch.buries != 0 {
+			list[i].score *= burial
+		}
+	}
 }
 
 // order sorts by before. What comes from the lists is in order already.
@@ -183,12 +205,12 @@ func (e *Engine) Quick(q *Query) *attune.Answer {
 		if len(s.taken) >= s.limit {
 			break
 		}
-		if s.verdict(n) == kept && s.plan.filter.bothHolds(s, n) && !s.capped(n) {
+		if s.verdict(n) == kept && s.plan.filter.bothHolds(s, n) && s.admit(n) == kept {
 			s.taken = append(s.taken, candidate{item: n, seed: -1, gen: quickGen, score: 0.001 / float32(1+len(s.taken))})
 		}
 	}
 	if len(s.taken) == 0 {
-		name = None
+		name = s.nothing()
 	}
 	a := s.answer()
 	a.Fallback = name

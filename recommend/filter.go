@@ -1,7 +1,7 @@
 package recommend
 
 import (
-	"slices"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +20,12 @@ const (
 	byFilter
 	byCap
 	notGiven
+	byLimit
+	byPrice
+	byOptions
+	seenOften
+	onPage
+	isPinned
 	byRequest
 	reasons
 )
@@ -27,7 +33,8 @@ const (
 // reasonName names a reason as Explanation.Filtered does.
 func reasonName(r int32) string {
 	return [reasons]string{
-		"kept", "unavailable", "current", "viewed", "purchased", "in_cart", "filter", "cap", "not given", "filters of the request",
+		"kept", "unavailable", "current", "viewed", "purchased", "in_cart", "filter", "cap", "not given",
+		"at_most", "price", "options of the request", "frequency", "on_page", "pinned", "filters of the request",
 	}[r]
 }
 
@@ -77,7 +84,8 @@ func (c *condition) bothHolds(s *scratch, n int32) bool {
 // itemSet is the set of items for which a program holds, kept up to date with
 // the catalog's feed of changes. Reading it takes no lock.
 type itemSet struct {
-	program *rule.Program
+	program *rule.Program       // nil: true of all
+	among   map[string]struct{} // ids that are meant; nil: all
 	catalog *catalog.Catalog
 
 	words   atomic.Pointer[[]uint64] // written under mu, each word atomically
@@ -149,11 +157,50 @@ func (b *itemSet) evaluate(n int32) {
 	}
 	b.item.n = n
 	bit := uint64(1) << (uint(n) & 63)
-	if b.program.Match(&b.input) {
+	if b.holds() {
 		atomic.StoreUint64(&words[i], words[i]|bit)
 	} else {
 		atomic.StoreUint64(&words[i], words[i]&^bit)
 	}
+}
+
+// holds reports whether the item at hand belongs to the set.
+func (b *itemSet) holds() bool {
+	if b.among != nil {
+		if _, ok := b.among[b.item.ItemID()]; !ok {
+			return false
+		}
+	}
+	return b.program == nil || b.program.Match(&b.input)
+}
+
+// each calls fn with the items of the set, in order, until it returns false.
+func (b *itemSet) each(fn func(n int32) bool) {
+	words := b.words.Load()
+	if words == nil {
+		return
+	}
+	for i := range *words {
+		for w := atomic.LoadUint64(&(*words)[i]); w != 0; w &= w - 1 {
+			if !fn(int32(i<<6 + bits.TrailingZeros64(w))) { //nolint:gosec // item numbers are int32
+				return
+			}
+		}
+	}
+}
+
+// among makes c hold for items with these ids only.
+func (c *condition) among(ids []string, of *catalog.Catalog) {
+	if c.items == nil {
+		c.items = &itemSet{catalog: of}
+	}
+	set := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	c.items.among = set
+	c.items.filled.Store(false)
+	c.items.refresh()
 }
 
 // itemRef is an item of the catalog as a rule reads it.
@@ -238,51 +285,11 @@ func (s *scratch) verdict(n int32) int32 {
 	if s.refused || !s.plan.filter.itemHolds(n) {
 		return byFilter
 	}
+	if s.extra {
+		return s.barred(n)
+	}
 	if len(s.q.Filters) > 0 && !s.asked(n) {
 		return byRequest
 	}
 	return kept
-}
-
-// capped counts n against the placement's cap and reports whether it is over.
-func (s *scratch) capped(n int32) bool {
-	most := s.plan.Cap.Max
-	if most == 0 {
-		return false
-	}
-	key := s.capKey(n)
-	if key == "" {
-		return false // nothing to count by
-	}
-	i := slices.IndexFunc(s.caps, func(c capCount) bool { return c.value == key })
-	if i < 0 {
-		s.caps = append(s.caps, capCount{value: key, n: 1})
-		return false
-	}
-	s.caps[i].n++
-	return s.caps[i].n > most
-}
-
-type capCount struct {
-	value string
-	n     int
-}
-
-func (s *scratch) capKey(n int32) string {
-	switch v := s.view.Attr(n, s.plan.Cap.Attribute).(type) {
-	case string:
-		return v
-	case []string:
-		if len(v) > 0 {
-			return v[0]
-		}
-	case bool:
-		if v {
-			return "true"
-		}
-		return "false"
-	case float64:
-		return number(v)
-	}
-	return ""
 }

@@ -154,6 +154,7 @@ const (
 	Items          = "items"
 	Match          = "match"
 	Newest         = "newest"
+	CompleteLook   = "complete_look"
 	// Static is a fallback step with item ids, not a generator.
 	Static = "static"
 	// None is what Answer.Fallback says when there was nothing to show.
@@ -164,7 +165,7 @@ const (
 func Kinds() []string {
 	return []string{
 		Popular, Trending, ViewedTogether, BoughtTogether, SessionKNN, RecentlyViewed,
-		CartComplement, List, PopularBy, Items, Match, Newest,
+		CartComplement, List, PopularBy, Items, Match, Newest, CompleteLook,
 	}
 }
 

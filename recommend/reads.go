@@ -39,25 +39,38 @@ func (e *Engine) reads(p *plan) []string {
 	if p.Exclude.InCart {
 		cart()
 	}
-	conditions := []condition{p.filter}
+	programs := []*rule.Program{p.filter.person, p.filter.both}
 	for i := range p.boosts {
-		conditions = append(conditions, p.boosts[i].when)
+		programs = append(programs, p.boosts[i].when.person, p.boosts[i].when.both)
 	}
-	for _, c := range conditions {
-		for _, program := range []*rule.Program{c.person, c.both} {
-			if program == nil {
-				continue
-			}
-			for _, f := range program.Uses().Features {
-				names = append(names, "features."+f)
-			}
-			for _, t := range program.Uses().Traits {
-				names = append(names, "traits."+t)
-			}
+	if p.merch != nil {
+		feature(p.merch.frequency)
+		for i := range p.merch.wishes {
+			programs = append(programs, p.merch.wishes[i].when.person, p.merch.wishes[i].when.both)
 		}
 	}
+	for i := range p.content {
+		programs = append(programs, p.content[i].when)
+	}
+	names = append(names, e.readsOfConditions(programs)...)
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// readsOfConditions returns what programs, of which some may be nil, read.
+func (*Engine) readsOfConditions(programs []*rule.Program) (names []string) {
+	for _, program := range programs {
+		if program == nil {
+			continue
+		}
+		for _, f := range program.Uses().Features {
+			names = append(names, "features."+f)
+		}
+		for _, t := range program.Uses().Traits {
+			names = append(names, "traits."+t)
+		}
+	}
+	return names
 }
 
 // readsOf tells feature and cart what g starts from.
@@ -68,7 +81,7 @@ func (e *Engine) readsOf(g *generator, feature func(int), cart func()) {
 		return
 	case g.kind == SessionKNN || g.kind == RecentlyViewed || g.kind == ViewedTogether:
 		feature(e.inputs.viewed)
-	case g.kind == BoughtTogether || g.kind == CartComplement:
+	case g.kind == BoughtTogether || g.kind == CartComplement || g.kind == CompleteLook:
 		cart()
 	case g.kind == PopularBy && g.attribute == "category":
 		feature(e.inputs.category)

@@ -22,14 +22,15 @@ func (s *scratch) take() {
 		h[0] = h[len(h)-1]
 		h = h[:len(h)-1]
 		down(h, 0)
-		switch {
-		case !s.plan.filter.bothHolds(s, best.item):
+		if !s.plan.filter.bothHolds(s, best.item) {
 			s.trace.drop(byFilter)
-		case s.capped(best.item):
-			s.trace.drop(byCap)
-		default:
-			s.taken = append(s.taken, best)
+			continue
 		}
+		if r := s.admit(best.item); r != kept {
+			s.trace.drop(r)
+			continue
+		}
+		s.taken = append(s.taken, best)
 	}
 }
 
@@ -40,7 +41,8 @@ const maxBest = 32
 // what is shown, and nobody wants to know what becomes of the rest.
 func (s *scratch) simple() bool {
 	p := s.plan
-	return s.trace == nil && s.limit <= maxBest && len(p.boosts) == 0 && p.filter.both == nil && p.Cap.Max == 0
+	return s.trace == nil && s.limit <= maxBest && len(p.boosts) == 0 && p.filter.both == nil && len(p.caps) == 0 &&
+		p.merch == nil && s.q.Narrow == nil
 }
 
 // best is score and take where that is simple: of candidates that would not be

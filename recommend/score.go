@@ -65,6 +65,7 @@ func (s *scratch) score() {
 	for i := range s.plan.boosts {
 		s.boost(&s.plan.boosts[i])
 	}
+	s.steer(s.list)
 }
 
 func (s *scratch) boost(b *boost) {

@@ -32,6 +32,7 @@ type scratch struct {
 	request
 	texts  // what matches the text
 	pool   // the candidates of all generators
+	wishes // what rules want of them
 	single // the candidates of one generator
 	buffers
 
@@ -100,7 +101,7 @@ type taste struct {
 func (s *scratch) prepare() {
 	s.list, s.taken, s.caps, s.given = s.list[:0], s.taken[:0], s.caps[:0], s.given[:0]
 	s.index.reset()
-	s.restricted, s.refused, s.bound, s.late = false, false, false, false
+	s.restricted, s.refused, s.late = false, false, false
 	s.looked = false
 	s.answered, s.textual = false, s.textual[:0]
 	s.current = -1
@@ -113,9 +114,15 @@ func (s *scratch) prepare() {
 	if s.q.Explain {
 		s.trace = newTrace(s.micros())
 	}
+	s.resetWishes()
+	s.trace.wishing(s.plan)
 	s.restrict()
 	s.exclusions()
+	if s.q.Narrow != nil || len(s.q.Above) > 0 {
+		s.narrow()
+	}
 	s.refused = !s.plan.filter.start(s)
+	s.wish()
 }
 
 // restrict settles whether only given (or matching) items may be shown: a

@@ -20,6 +20,8 @@ type trace struct {
 	candidates []attune.CandidateTrace
 	retrieved  *attune.SearchTrace
 	start      int64
+	rules      []attune.RuleTrace // by wish, then by kind
+	touched    map[int32][]string // item → the rules that moved it
 }
 
 type genPart struct {
@@ -166,10 +168,76 @@ func (t *trace) explanation(s *scratch) *attune.Explanation {
 		Inputs:     t.inputs,
 		Micros:     s.micros() - t.start,
 	}
+	t.ruled(s, e)
 	for r, n := range t.dropped {
 		if n > 0 {
 			e.Filtered[reasonName(int32(r))] = n
 		}
 	}
 	return e
+}
+
+// ruleSkipped notes why the wish at i did nothing; the first reason counts.
+func (t *trace) ruleSkipped(i int, why string) {
+	if t != nil && t.rules[i].Skipped == "" {
+		t.rules[i].Skipped = why
+	}
+}
+
+// moved notes that the wish at i moved an item.
+func (t *trace) moved(i int, item int32) {
+	if t != nil {
+		t.touch(item, t.rules[i].Name)
+	}
+}
+
+// noted notes that something other than a wish moved an item.
+func (t *trace) noted(kind string, item int32) {
+	if t == nil {
+		return
+	}
+	if !slices.ContainsFunc(t.rules, func(r attune.RuleTrace) bool { return r.Name == kind }) {
+		t.rules = append(t.rules, attune.RuleTrace{Name: kind, Kind: kind})
+	}
+	t.touch(item, kind)
+}
+
+func (t *trace) touch(item int32, name string) {
+	if !slices.Contains(t.touched[item], name) {
+		t.touched[item] = append(t.touched[item], name)
+	}
+}
+
+// wishing makes room for the rules of p.
+func (t *trace) wishing(p *plan) {
+	if t == nil {
+		return
+	}
+	t.touched = map[int32][]string{}
+	if p.merch == nil {
+		return
+	}
+	for i := range p.merch.wishes {
+		t.rules = append(t.rules, attune.RuleTrace{Name: p.merch.wishes[i].name, Kind: p.merch.wishes[i].kind})
+	}
+}
+
+// ruled says which rules moved which of the items that are shown.
+func (t *trace) ruled(s *scratch, e *attune.Explanation) {
+	if s.over != "" {
+		e.Rules = append(e.Rules, attune.RuleTrace{Name: s.over, Kind: kindOverride})
+	}
+	for _, r := range t.rules {
+		for i := range s.taken {
+			if n := s.taken[i].item; slices.Contains(t.touched[n], r.Name) {
+				r.Items = append(r.Items, s.view.ID(n))
+			}
+		}
+		e.Rules = append(e.Rules, r)
+	}
+	for i := range e.Candidates {
+		if n, ok := s.engine.world.Catalog.Number(e.Candidates[i].ID); ok {
+			e.Candidates[i].Rules = t.touched[n]
+		}
+	}
 }

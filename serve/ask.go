@@ -284,7 +284,7 @@ func (a *ask) checkOne(d Decider, i int) error {
 	case len(one.Query) > maxText:
 		return invalid(at(".query"), fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
 	default:
-		return nil
+		return checkNarrow(one.Narrow, at)
 	}
 }
 
@@ -329,6 +329,7 @@ func unknownMember(name string) string {
 	known := []string{
 		"user_id", "anonymous_id", "user_token", "events", "after", "deadline_ms", "explain", "context",
 		"placements", "placement", "id", "item", "items", "limit", "query",
+		"dedup", "fields", "date_range", "blacklist", "offset",
 	}
 	var snake []byte
 	for _, c := range []byte(name[:min(len(name), 100)]) {

@@ -224,6 +224,7 @@ func (d *decision) query(i int, p *profile.Person) Query {
 		Filters: one.Filters, Facets: one.Facets,
 		Context: d.ask.Context, Explain: d.ask.Explain,
 		Expired: d.expired,
+		Narrow:  one.Narrow, Above: d.results.answers[:i], Dedup: d.ask.Dedup,
 	}
 	if q.Explain || q.Text != "" || len(q.Filters)+len(q.Facets) > 0 {
 		q.Micros = d.micros // only a trace has times, and only an index is told how long it has

@@ -71,6 +71,12 @@ func AppendAnswer(b []byte, a *attune.Answer) []byte {
 	}
 	b = append(b, `,"fallback":`...)
 	b = appendString(b, a.Fallback)
+	if a.Content != nil {
+		b = append(b, `,"content":{"name":`...)
+		b = appendString(b, a.Content.Name)
+		b = append(b, `,"payload":`...)
+		b = append(append(b, a.Content.Payload...), '}')
+	}
 	if a.Total != nil {
 		b = append(b, `,"total":`...)
 		b = strconv.AppendInt(b, int64(*a.Total), 10)

@@ -37,6 +37,12 @@ type Query struct {
 	Micros func() int64
 	// Until is when, by Micros, the answer is late; 0 is never.
 	Until int64
+	// Narrow are the request's own options; nil is none.
+	Narrow *attune.Narrow
+	// Above are the answers of the placements before this one in the request;
+	// with Dedup the placement leaves out what they show.
+	Above []*attune.Answer
+	Dedup bool
 }
 
 // Decider decides; *recommend.Engine does, by way of a conversion. Every
