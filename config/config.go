@@ -49,6 +49,8 @@ type Config struct {
 	Journal  Journal  `yaml:"journal"  json:"journal"`
 	Profiles Profiles `yaml:"profiles" json:"profiles"`
 
+	Search Search `yaml:"search" json:"search"`
+
 	// Defaults switch the built-in features and placements.
 	Defaults Defaults `yaml:"defaults" json:"defaults"`
 	// Features are the own ones; one named as a built-in replaces it.
@@ -196,6 +198,7 @@ func Default() Config {
 		},
 		Journal:  Journal{Kind: KindDisk, TailBytes: 64 << 20},
 		Profiles: Profiles{Kind: KindDisk, CacheBytes: 256 << 20, Checkpoint: feature.Duration(time.Second)},
+		Search:   defaultSearch(),
 		Defaults: Defaults{Features: true, Placements: true},
 		Log:      Log{Level: "info", Format: "json"},
 	}

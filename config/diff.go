@@ -49,6 +49,7 @@ func Diff(old, next *Config) []Change {
 		{"limits", Restart, func(c *Config) any { return c.Limits }},
 		{"journal", Restart, func(c *Config) any { return c.Journal }},
 		{"profiles", Restart, func(c *Config) any { return c.Profiles }},
+		{"search", Restart, func(c *Config) any { return c.Search }},
 		{"features", Rebuild, func(c *Config) any { return c.AllFeatures() }},
 		{"segments", Live, func(c *Config) any { return c.Segments }},
 		{"placements", Live, func(c *Config) any { return []any{c.Defaults.Placements, c.Placements} }},

@@ -189,6 +189,8 @@ func (c *Config) Resolve(lookup func(string) (string, bool)) error {
 		each(fmt.Sprintf("keys.user_token_secrets[%d]", i), &c.Keys.UserTokenSecrets[i])
 	}
 	each("keys.visitor_secret", &c.Keys.VisitorSecret)
+	each("search.elastic.password", &c.Search.Elastic.Password)
+	each("search.elastic.api_key", &c.Search.Elastic.APIKey)
 	c.resolveDestinations(each)
 	return faults.err()
 }

@@ -40,6 +40,8 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		{"config.go", "Limits", p["limits"]},
 		{"config.go", "Journal", p["journal"]},
 		{"config.go", "Profiles", p["profiles"]},
+		{"search.go", "Search", p["search"]},
+		{"search.go", "Elastic", p["search"].Properties["elastic"]},
 		{"config.go", "Defaults", p["defaults"]},
 		{"config.go", "Clock", p["clock"]},
 		{"config.go", "Log", p["log"]},

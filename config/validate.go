@@ -20,6 +20,7 @@ func (c *Config) Validate() error {
 	v.keys()
 	v.bounds()
 	v.destinations()
+	v.search()
 	for _, n := range []struct {
 		path string
 		n    int

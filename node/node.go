@@ -86,13 +86,14 @@ type setup struct {
 
 // state is what the pipeline writes and decisions read.
 type state struct {
-	journal  journal.Journal
-	store    profile.Store
-	parts    *profile.Parts
-	people   *profile.People
-	catalog  *catalog.Catalog
-	models   pipeline.Models
-	pipeline *pipeline.Pipeline
+	journal   journal.Journal
+	store     profile.Store
+	parts     *profile.Parts
+	people    *profile.People
+	catalog   *catalog.Catalog
+	models    pipeline.Models
+	pipeline  *pipeline.Pipeline
+	retriever *retriever // nil: names are looked through
 
 	refolding bool // the parts were dropped, and are folded again
 }
@@ -236,6 +237,7 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 	}
 	n.pipeline = p
 	n.models.Items.Refresh(n.clock())
+	n.retriever = newRetriever(n, cfg)
 	return n.buildEngine(compiled)
 }
 
@@ -244,7 +246,7 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 func (n *Node) buildEngine(c *config.Compiled) error {
 	engine, err := recommend.New(recommend.World{
 		Catalog: n.catalog, Items: n.models.Items, Viewed: n.models.Viewed, Bought: n.models.Bought, Sessions: n.models.Sessions,
-		Features: c.Features, Rules: c.Rules, Version: n.version.Add(1),
+		Features: c.Features, Rules: c.Rules, Search: n.searcher(), Version: n.version.Add(1),
 	}, c.Placements)
 	if err != nil {
 		return err
@@ -318,6 +320,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.recorder.Run(rooms) })
 	group.Go(func() error { return n.housekeep(rooms) })
 	group.Go(func() error { return n.outlets.run(rooms) })
+	group.Go(func() error { return n.retriever.run(rooms) })
 	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
 	before := n.journal.Status()
 	group.Go(func() error { n.recall(rooms, before); return nil })
