@@ -46,7 +46,7 @@ func (c *demoCommand) Run(a *app) error {
 		return err
 	}
 	// Before the import, which takes a while, and not after it.
-	if err := free(a.ctx, cfg.Listen); err != nil {
+	if err := free(a.ctx, cfg.Listen, "--listen 127.0.0.1:8090"); err != nil {
 		return err
 	}
 	log, level := logger(a, cfg.Log)
@@ -127,12 +127,13 @@ func welcome() recommend.Placement {
 	return p
 }
 
-// free returns an error when address cannot be listened on.
-func free(ctx context.Context, address string) error {
+// free returns an error when address cannot be listened on; instead is the flag
+// that gives another.
+func free(ctx context.Context, address, instead string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("%w; another process may use it: give another address, as --listen 127.0.0.1:8090", err)
+		return fmt.Errorf("%w; another process may use it: give another address, as %s", err, instead)
 	}
 	return l.Close()
 }

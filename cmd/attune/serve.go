@@ -75,11 +75,11 @@ func (c *serveCommand) Run(a *app) error {
 		return err
 	}
 	// Before anything is written: a port in use leaves no data directory behind.
-	for _, address := range []string{cfg.Listen, cfg.AdminListen} {
-		if address == "" {
-			continue
-		}
-		if err := free(a.ctx, address); err != nil {
+	if err := free(a.ctx, cfg.Listen, "--listen 127.0.0.1:8090"); err != nil {
+		return err
+	}
+	if cfg.AdminListen != "" {
+		if err := free(a.ctx, cfg.AdminListen, "--admin 127.0.0.1:8091"); err != nil {
 			return err
 		}
 	}
