@@ -180,7 +180,6 @@ func Defaults() []Placement {
 				{Kind: SessionKNN, Weight: 1},
 				{Kind: ViewedTogether, Weight: 0.6},
 				{Kind: BoughtTogether, Weight: 0.4, From: "features.recent_five_purchases"},
-				{Kind: BoughtTogether, Weight: 0.4, From: "recent_five_purchases"},
 				{Kind: PopularBy, Weight: 0.3},
 				{Kind: Trending, Weight: 0.1},
 			},
