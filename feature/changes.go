@@ -5,7 +5,7 @@ import "slices"
 // Moving reports whether the value changes with time itself, all the time.
 func (d *Definition) Moving() bool {
 	switch d.Kind {
-	case KindSince, KindDecayed, KindAffinity:
+	case KindSince, KindDecayed, KindAffinity, KindDerived:
 		return true
 	default:
 		return false
@@ -16,8 +16,11 @@ func (d *Definition) Moving() bool {
 // event. A kind that is not named here may.
 func (d *Definition) Stepping() bool {
 	switch d.Kind {
-	case KindCount, KindSum, KindMean, KindMin, KindMax, KindLatest, KindFirst, KindLast, KindSet, KindDistinct, KindSince, KindDecayed, KindAffinity:
+	case KindCount, KindSum, KindMean, KindMin, KindMax, KindLatest, KindFirst, KindLast, KindSet, KindDistinct, KindSince, KindDecayed, KindAffinity,
+		KindStddev, KindQuantile, KindHistogram, KindRatio, KindTop, KindLatestBy, KindEmbedding:
 		return d.Window != 0 || d.TTL != 0
+	case KindAttribution:
+		return d.TTL != 0
 	default:
 		return true
 	}
@@ -31,6 +34,25 @@ func (s *Set) Touched(name string) []int32 {
 		return list
 	}
 	return s.touched["*"]
+}
+
+// withDerived returns indexes, sorted, and those of the derived features that
+// are computed of them.
+func (s *Set) withDerived(indexes []int32) []int32 {
+	out := slices.Clone(indexes)
+	for i := range s.defs {
+		if s.defs[i].Kind != KindDerived {
+			continue
+		}
+		for _, read := range s.Reads(i) {
+			if _, found := slices.BinarySearch(indexes, read); found {
+				out = append(out, int32(i)) //nolint:gosec // thousands at most
+				break
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // changes makes the map that Touched reads.
@@ -56,7 +78,7 @@ func (s *Set) changes() {
 			}
 		}
 		slices.Sort(out)
-		return out
+		return s.withDerived(out)
 	}
 	for name, touches := range s.events {
 		s.touched[name] = list(touches, nil)

@@ -1,16 +1,17 @@
-// Package feature computes what is known of a person from what the person
-// did: how often, how much, how lately, which ones. A Definition says what to
-// compute; a Set is definitions compiled; a State holds a Set's aggregators
-// over a set of events.
+// Package feature computes what is known of a person (or of an item, an
+// account, a store) from what was done: how often, how much, how lately, which
+// ones. A Definition says what to compute; a Set is definitions compiled; a
+// State holds a Set's aggregators over a set of events.
 //
 // Every aggregator is a mergeable monoid over the set of events: the fold of a
 // union is the merge of the folds, in any order and grouping, bit for bit. So
 // a person can be put together from the parts of her devices, late events fold
 // like others, and a replay gives the same bytes. Sums and decays are
 // fixed-point integers, ties are settled by (time, hash of the messageId), and
-// what is cut is cut by a total order. Two structures are exact only up to a
+// what is cut is cut by a total order. Some structures are exact only up to a
 // stated size and say so afterwards (Set.Approximate): affinities past 256
-// keys, orders past 500.
+// keys, tops past 1,000, orders past 500. A distinct past 1,000 values is an
+// estimate.
 //
 // The package is pure: no I/O, no clock, no goroutines. It does not drop
 // repeated events (whoever folds does, by messageId), and it does not decide
@@ -34,6 +35,16 @@ const (
 	KindSessions      = "sessions"       // how many visits
 	KindSessionLength = "session_length" // their mean length in seconds
 	KindSet           = "set"            // keys that on adds and off removes
+	KindStddev        = "stddev"         // the standard deviation of value
+	KindQuantile      = "quantile"       // the quantile of value
+	KindHistogram     = "histogram"      // how many values up to each bound
+	KindRatio         = "ratio"          // how many on for one of
+	KindTop           = "top"            // the n keys with the greatest sums
+	KindLatestBy      = "latest_by"      // the newest number for each key
+	KindEmbedding     = "embedding_mean" // the mean of vectors
+	KindAttribution   = "attribution"    // the value of conversions by what led to them
+	KindTimeSpent     = "time_spent"     // seconds spent, by key or in all
+	KindDerived       = "derived"        // a value computed of other features
 	KindSequence      = "sequence"       // when steps came one after the other
 )
 
@@ -52,6 +63,9 @@ type Definition struct {
 	Steps []Step `yaml:"steps,omitempty" json:"steps,omitempty"`
 	// Where is a condition in CEL that On has to meet; "" holds always.
 	Where string `yaml:"where,omitempty" json:"where,omitempty"`
+	// Of names the other events: of a ratio the whole, of an attribution the
+	// touches. Where does not concern them.
+	Of []string `yaml:"of,omitempty" json:"of,omitempty"`
 	// Value and By are paths into the event: properties.x.y, traits.x,
 	// context.page.path, item.category, time, name, url. An item path makes
 	// the feature see each product of the event. Of several paths, joined by
@@ -60,16 +74,29 @@ type Definition struct {
 	By    string `yaml:"by,omitempty" json:"by,omitempty"`
 	// Window makes the feature look back only so far.
 	Window Duration `yaml:"window,omitempty" json:"window,omitempty"`
-	// HalfLife is the time in which decayed and affinity halve; 0 is 30 days.
+	// HalfLife is the time in which decayed and affinity halve; 0 is 30 days, of
+	// an attribution 7.
 	HalfLife Duration `yaml:"half_life,omitempty" json:"half_life,omitempty"`
 	// TTL empties the feature when its newest event is older.
 	TTL Duration `yaml:"ttl,omitempty" json:"ttl,omitempty"`
 	// Gap ends a session; 0 is 30 minutes.
 	Gap Duration `yaml:"gap,omitempty" json:"gap,omitempty"`
-	// N is how many last and set keep; 0 is 10 for last, 500 for set.
+	// N is how many keys or values are kept; 0 is 10 for last and top, else
+	// 500. Of an embedding it is how many numbers a vector has.
 	N int `yaml:"n,omitempty" json:"n,omitempty"`
 	// Distinct makes last keep each value once, at its newest time.
 	Distinct bool `yaml:"distinct,omitempty" json:"distinct,omitempty"`
+	// Buckets are the bounds of a histogram, ascending; a value counts for the
+	// first bound that it does not pass.
+	Buckets []float64 `yaml:"buckets,omitempty" json:"buckets,omitempty"`
+	// Quantile is which one, from 0 to 1; 0 is the smallest value.
+	Quantile float64 `yaml:"quantile,omitempty" json:"quantile,omitempty"`
+	// Model shares the value of a conversion; "" is last.
+	Model string `yaml:"model,omitempty" json:"model,omitempty"`
+	// Expr is what a derived feature computes, in CEL over features.
+	Expr string `yaml:"expr,omitempty" json:"expr,omitempty"`
+	// Scope says whose feature it is; "" is the person's. See Split.
+	Scope string `yaml:"scope,omitempty" json:"scope,omitempty"`
 }
 
 // Shape is the Go type Set.Read gives for a definition.
@@ -82,6 +109,7 @@ const (
 	Number               // float64; nil when there is nothing, but 0 for a sum
 	List                 // []string, newest first; nil when there is nothing
 	Weights              // map[string]float64; nil when there is nothing
+	Vector               // []float64; nil when there is nothing
 )
 
 // Shape returns what reading the feature gives.
@@ -89,12 +117,19 @@ func (d *Definition) Shape() Shape {
 	switch d.Kind {
 	case KindCount, KindDistinct, KindSessions:
 		return Integer
-	case KindSum, KindMean, KindMin, KindMax, KindDecayed, KindSince, KindSessionLength:
+	case KindSum, KindMean, KindMin, KindMax, KindDecayed, KindSince, KindSessionLength, KindStddev, KindQuantile, KindRatio:
 		return Number
-	case KindLast, KindSet:
+	case KindTimeSpent:
+		if d.By != "" {
+			return Weights
+		}
+		return Number
+	case KindLast, KindSet, KindTop:
 		return List
-	case KindAffinity:
+	case KindAffinity, KindHistogram, KindLatestBy, KindAttribution:
 		return Weights
+	case KindEmbedding:
+		return Vector
 	default:
 		return Any
 	}
@@ -125,5 +160,9 @@ func Defaults() []Definition {
 			Off: []string{"Product Removed", "Order Completed"}, Value: "item.id", N: 100,
 		},
 		{Name: "purchased", Kind: KindLast, On: ordered, Value: "item.id", N: 200, Distinct: true},
+		{Name: "liked", Kind: KindSet, On: []string{"Product Liked"}, Off: []string{"Product Unliked", "Product Disliked"}, Value: "item.id"},
+		{Name: "disliked", Kind: KindSet, On: []string{"Product Disliked"}, Off: []string{"Product Undisliked", "Product Liked"}, Value: "item.id"},
+		{Name: "hidden", Kind: KindSet, On: []string{"Product Hidden", "Not Interested"}, Off: []string{"Product Unhidden"}, Value: "item.id"},
+		{Name: "ratings", Kind: KindLatestBy, On: []string{"Product Rated"}, Value: "properties.rating", By: "item.id"},
 	}
 }

@@ -114,6 +114,25 @@ func everyKind(tb testing.TB) []feature.Definition {
 		{Name: "owned", Kind: "set", On: paid, Off: []string{"Product Removed"}, Value: "item.id"},
 		{Name: "sequence", Kind: "sequence", Steps: []feature.Step{{On: product}, {On: all, Within: dur(tb, "1h"), Without: paid}}, Off: []string{"Product Removed"}, Window: dur(tb, "24h")},
 		{Name: "paid", Kind: "sum", On: paid, Value: "properties.revenue|properties.total", Window: dur(tb, "30d")},
+		{Name: "distinct_24h", Kind: "distinct", On: product, Value: "item.id", Window: dur(tb, "24h")},
+		{Name: "stddev", Kind: "stddev", On: all, Value: "properties.total"},
+		{Name: "stddev_24h", Kind: "stddev", On: paid, Value: "item.price", Window: dur(tb, "24h")},
+		{Name: "median", Kind: "quantile", On: all, Value: "properties.total", Quantile: 0.5},
+		{Name: "p90_7d", Kind: "quantile", On: all, Value: "item.price", Quantile: 0.9, Window: dur(tb, "7d")},
+		{Name: "histogram", Kind: "histogram", On: all, Value: "properties.total", Buckets: []float64{-1, 0, 20.5}},
+		{Name: "histogram_1h", Kind: "histogram", On: paid, Value: "properties.total", Buckets: []float64{10}, Window: dur(tb, "1h")},
+		{Name: "ratio", Kind: "ratio", On: []string{"Product Added"}, Of: []string{"Product Viewed"}},
+		{Name: "ratio_where", Kind: "ratio", On: paid, Where: "event.properties.total >= 20", Of: paid, Window: dur(tb, "30d")},
+		{Name: "top", Kind: "top", On: all, By: "properties.tags", N: 2},
+		{Name: "top_24h", Kind: "top", On: product, By: "item.id", Value: "item.price", N: 3, Window: dur(tb, "24h")},
+		{Name: "latest_by", Kind: "latest_by", On: all, Value: "properties.total", By: "item.id", N: 3},
+		{Name: "embedding", Kind: "embedding_mean", On: all, Value: "properties.vector", N: 3},
+		{Name: "embedding_24h", Kind: "embedding_mean", On: all, Value: "properties.vector", N: 3, Window: dur(tb, "24h")},
+		{Name: "first_touch", Kind: "attribution", On: paid, Of: all, By: "properties.query", Value: "properties.total", Model: "first"},
+		{Name: "linear", Kind: "attribution", On: paid, Of: []string{"Product Viewed"}, By: "item.category", Model: "linear", Window: dur(tb, "7d")},
+		{Name: "spent", Kind: "time_spent", On: all, Window: dur(tb, "7d")},
+		{Name: "spent_on", Kind: "time_spent", On: all, By: "item.category"},
+		{Name: "spent_24h", Kind: "time_spent", On: all, By: "properties.query", Window: dur(tb, "24h"), Gap: dur(tb, "2h")},
 	}
 }
 
@@ -140,6 +159,9 @@ func anEvent(r *rapid.T, i int) *attune.Event {
 	}
 	props := fmt.Sprintf(`{%s,"total":%d.1,"query":"q%d","tags":["t%d","x"]`, product(),
 		rapid.IntRange(-5, 40).Draw(r, "total"), rapid.IntRange(0, 4).Draw(r, "query"), rapid.IntRange(0, 2).Draw(r, "tag"))
+	if rapid.Bool().Draw(r, "vector") {
+		props += fmt.Sprintf(`,"vector":[%d,0.5,%d.25]`, rapid.IntRange(-2, 2).Draw(r, "x"), rapid.IntRange(0, 3).Draw(r, "y"))
+	}
 	if strings.HasPrefix(name, "Order") && rapid.IntRange(0, 4).Draw(r, "id") > 0 {
 		props += fmt.Sprintf(`,"order_id":"o%d","products":[%s]`, rapid.IntRange(0, 3).Draw(r, "order"), strings.Join(lines, ","))
 	}
@@ -489,7 +511,7 @@ func TestNothingReadsAsNothing(t *testing.T) {
 		switch {
 		case d.Shape() == feature.Integer:
 			want = int64(0)
-		case d.Kind == "sum":
+		case d.Kind == "sum", d.Name == "spent":
 			want = 0.0
 		}
 		if got := s.Read(&st, d.Name, noon); got != want {

@@ -36,8 +36,13 @@ func (s *Set) ReadAt(st *State, index int, now attune.Millis) any {
 	if !s.has(index) {
 		return nil
 	}
+	d := &s.ranked[s.ranks[index]]
+	if d.derived != nil {
+		// Compile found every circle, so this comes to an end.
+		return d.derived.Compute(func(name string) any { return s.ReadAt(st, s.Index(name), now) })
+	}
 	c, q := s.view(st, index, now)
-	return s.ranked[s.ranks[index]].agg.read(c, q)
+	return d.agg.read(c, q)
 }
 
 // Each calls fn for every feature that is not nil, in order of definition.
@@ -50,7 +55,7 @@ func (s *Set) Each(st *State, now attune.Millis, fn func(name string, v any)) {
 }
 
 // List appends the keys of a last or a set (newest first), of an affinity
-// (heaviest first) or of a distinct (ascending) to dst, without allocating
+// and its kin (heaviest first) or of a distinct (ascending) to dst, without allocating
 // when dst has room. Nothing for other kinds. The strings may be kept.
 func (s *Set) List(st *State, index int, dst []string, now attune.Millis) []string {
 	if !s.has(index) {
@@ -63,19 +68,20 @@ func (s *Set) List(st *State, index int, dst []string, now attune.Millis) []stri
 	return dst
 }
 
-// Weighted is a key with its decayed weight.
+// Weighted is a key with its weight.
 type Weighted struct {
 	Key    string
 	Weight float64
 }
 
-// Weights appends the keys of an affinity to dst, heaviest first, ties by key.
-// Nothing for other kinds.
+// Weights appends the keys of an affinity, a top, a latest_by, an attribution
+// or a time_spent by key to dst, heaviest first, ties by key. Nothing for other
+// kinds.
 func (s *Set) Weights(st *State, index int, dst []Weighted, now attune.Millis) []Weighted {
 	if !s.has(index) {
 		return dst
 	}
-	if a, ok := s.ranked[s.ranks[index]].agg.(affinity); ok {
+	if a, ok := s.ranked[s.ranks[index]].agg.(ranker); ok {
 		c, q := s.view(st, index, now)
 		return a.ranked(c, dst, q)
 	}
@@ -130,7 +136,13 @@ func (s *Set) NextChange(st *State, now attune.Millis) attune.Millis {
 func (s *Set) NextChangeOf(st *State, indexes []int32, now attune.Millis) attune.Millis {
 	var next attune.Millis
 	for _, i := range indexes {
-		if s.has(int(i)) {
+		switch {
+		case !s.has(int(i)):
+		case s.ranked[s.ranks[i]].derived != nil:
+			if at := s.NextChangeOf(st, s.Reads(int(i)), now); at != 0 && (next == 0 || at < next) {
+				next = at
+			}
+		default:
 			next = s.sooner(st, int(i), now, next)
 		}
 	}

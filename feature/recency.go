@@ -168,9 +168,7 @@ func (since) read(c *cell, q int64) any {
 	return float64(q-1-c.newest) / 1000
 }
 
-// maxDistinct is how many different values are kept; past it the count stays
-// there. The values that were not seen for longest go, which is exact for the
-// values and tells, whatever the order, that there were more.
+// maxDistinct is how many different values are kept; past it there is a sketch.
 const maxDistinct = 1000
 
 // distinct keeps every value, sorted, with its newest event.
@@ -181,12 +179,16 @@ func findEntry(es []entry, k string) (int, bool) {
 }
 
 func (d distinct) add(c *cell, o op) {
+	if registers, ok := sketched(c); ok {
+		c.entries[0].key = raise(registers, []entry{{key: o.key}})
+		return
+	}
 	e := entry{key: o.key, at: o.at, tie: o.tie}
 	i, ok := findEntry(c.entries, e.key)
 	if !ok {
 		e.key = o.own()
 		c.entries = slices.Insert(c.entries, i, e)
-		d.shed(c)
+		sketch(c)
 		return
 	}
 	if have := &c.entries[i]; newer(&e, have) {
@@ -195,6 +197,19 @@ func (d distinct) add(c *cell, o op) {
 }
 
 func (d distinct) merge(dst, src *cell) {
+	x, ok := sketched(dst)
+	y, too := sketched(src)
+	switch {
+	case ok && too:
+		dst.entries = []entry{{key: higher(x, y), off: true}}
+		return
+	case ok:
+		dst.entries = []entry{{key: raise(x, src.entries), off: true}}
+		return
+	case too:
+		dst.entries = []entry{{key: raise(y, dst.entries), off: true}}
+		return
+	}
 	out := make([]entry, 0, len(dst.entries)+len(src.entries))
 	a, b := dst.entries, src.entries
 	for len(a) > 0 && len(b) > 0 {
@@ -212,25 +227,25 @@ func (d distinct) merge(dst, src *cell) {
 		}
 	}
 	dst.entries = append(append(out, a...), b...)
-	d.shed(dst)
+	sketch(dst)
 }
 
-func (distinct) shed(c *cell) {
-	for len(c.entries) > maxDistinct {
-		worst := 0
-		for i := range c.entries {
-			if newer(&c.entries[worst], &c.entries[i]) {
-				worst = i
-			}
-		}
-		c.entries = slices.Delete(c.entries, worst, worst+1)
-		c.approx = true
+func (distinct) read(c *cell, _ int64) any {
+	registers, ok := sketched(c)
+	if !ok {
+		return int64(len(c.entries))
 	}
+	var how [66]int
+	for i := range len(registers) {
+		how[min(registers[i], 64-sketchBits+1)]++
+	}
+	return estimate(&how, sketchBits)
 }
-
-func (distinct) read(c *cell, _ int64) any { return int64(len(c.entries)) }
 
 func (distinct) list(c *cell, dst []string, _ int64) []string {
+	if _, ok := sketched(c); ok {
+		return dst // which values they were is no longer known
+	}
 	for i := range c.entries {
 		dst = append(dst, c.entries[i].key)
 	}

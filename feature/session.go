@@ -20,6 +20,7 @@ type sessions struct {
 	gap    int64
 	win    window
 	length bool // read the mean length instead of how many
+	spent  bool // read the whole length instead
 }
 
 func (s sessions) cut(c *cell) int64 { return s.win.first(c.newest+1)*s.win.hop - 1 }
@@ -107,6 +108,8 @@ func (s sessions) read(c *cell, q int64) any {
 		}
 	}
 	switch {
+	case s.spent:
+		return float64(total) / 1000
 	case !s.length:
 		return n
 	case n == 0:

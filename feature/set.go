@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tidwall/gjson"
@@ -39,6 +40,7 @@ type Set struct {
 type touch struct {
 	rank int32
 	off  bool
+	of   bool // it is one of the other events
 }
 
 // compiled is one definition, ready. Definitions are kept by hash, so that
@@ -53,10 +55,12 @@ type compiled struct {
 	value, by path
 	take      take
 	perItem   bool
-	money     bool // a sum that refunds are taken off
-	shared    bool // orders keep operations of it
-	once      bool // two lines of one order with the same key are one
+	money     bool       // a sum that refunds are taken off
+	shared    bool       // orders keep operations of it
+	derived   Expression // what a derived feature computes
+	once      bool       // two lines of one order with the same key are one
 	ttl       int64
+	dimension int64 // of a vector
 }
 
 // take is what an aggregator is given of an event.
@@ -68,6 +72,8 @@ const (
 	takeNumber             // the value in millionths
 	takeKey                // the value, or each element of it, as a key
 	takeWeight             // by as keys, the value in millionths
+	takeStay               // by as a key, or none
+	takeVector             // the value as JSON, an array of numbers
 )
 
 // The bounds of what is kept of one value.
@@ -81,10 +87,14 @@ const (
 // none). The error joins every fault there is, each naming its feature and
 // field, and wraps attune.ErrInvalid.
 func Compile(defs []Definition, condition func(where string) (Condition, error)) (*Set, error) {
+	return CompileWith(defs, Language{Where: condition})
+}
+
+func compileAll(defs []Definition, l Language) (*Set, []error) {
 	faults := checkAll(defs)
 	s := &Set{defs: slices.Clone(defs), names: make(map[string]int, len(defs)), ranks: make([]int32, len(defs))}
 	for i := range s.defs {
-		c, err := compile(&s.defs[i], condition)
+		c, err := compile(&s.defs[i], l)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -94,7 +104,7 @@ func Compile(defs []Definition, condition func(where string) (Condition, error))
 		s.ranked = append(s.ranked, c)
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+		return nil, faults
 	}
 	slices.SortFunc(s.ranked, func(a, b compiled) int { return cmp.Compare(a.hash, b.hash) })
 	for rank := range s.ranked {
@@ -106,8 +116,8 @@ func Compile(defs []Definition, condition func(where string) (Condition, error))
 	return s, nil
 }
 
-func compile(d *Definition, condition func(string) (Condition, error)) (compiled, error) {
-	c := compiled{hash: d.hash(), agg: d.aggregator(), ttl: d.TTL.Millis()}
+func compile(d *Definition, l Language) (compiled, error) {
+	c := compiled{hash: d.hash(), agg: d.aggregator(), ttl: d.TTL.Millis(), dimension: int64(d.N)}
 	var faults []error
 	fault := func(field string, err error) {
 		if err != nil {
@@ -121,16 +131,24 @@ func compile(d *Definition, condition func(string) (Condition, error)) (compiled
 	fault("by", invalid(err))
 	switch {
 	case d.Where == "":
-	case condition == nil:
+	case l.Where == nil:
 		fault("where", invalid(errors.New("no conditions are allowed here")))
 	default:
-		c.where, err = condition(d.Where)
+		c.where, err = l.Where(d.Where)
 		fault("where", err)
 	}
 	if d.Kind == KindSequence {
-		c.seq, err = sequenceOf(d, condition)
+		c.seq, err = sequenceOf(d, l.Where)
 		c.agg = c.seq
 		return c, errors.Join(append(faults, err)...)
+	}
+	switch {
+	case d.Kind != KindDerived || d.Expr == "":
+	case l.Derive == nil:
+		fault("expr", invalid(errors.New("no derived features are allowed here")))
+	default:
+		c.derived, err = l.Derive(d.Expr)
+		fault("expr", err)
 	}
 	c.take = d.take()
 	if c.value.timed() && c.take == takeJSON {
@@ -140,8 +158,8 @@ func compile(d *Definition, condition func(string) (Condition, error)) (compiled
 		c.value, c.by = c.by, nil
 	}
 	c.perItem = c.value.perItem() || c.by.perItem()
-	c.money = d.Kind == KindSum && !c.perItem && c.value.money()
-	c.once = c.take == takeWeight || c.take == takeKey && (d.Kind != KindLast || d.Distinct)
+	c.money = (d.Kind == KindSum || d.Kind == KindAttribution) && !c.perItem && c.value.money()
+	c.once = c.take == takeWeight && d.Kind != KindLatestBy || c.take == takeKey && (d.Kind != KindLast || d.Distinct)
 	return c, errors.Join(faults...)
 }
 
@@ -156,19 +174,26 @@ func (d *Definition) take() take {
 	switch d.Kind {
 	case KindLatest, KindFirst:
 		return takeJSON
-	case KindSum, KindMean, KindMin, KindMax, KindDecayed:
+	case KindSum, KindMean, KindMin, KindMax, KindDecayed, KindStddev, KindQuantile, KindHistogram, KindAttribution:
 		return takeNumber
 	case KindDistinct, KindLast, KindSet:
 		return takeKey
-	case KindAffinity:
+	case KindAffinity, KindTop, KindLatestBy:
 		return takeWeight
+	case KindEmbedding:
+		return takeVector
+	case KindTimeSpent:
+		if d.By != "" {
+			return takeStay
+		}
+		return takeEvent
 	default:
 		return takeEvent
 	}
 }
 
 func (d *Definition) aggregator() aggregator {
-	half := cmp.Or(d.HalfLife, 30*day).Millis()
+	half, win := cmp.Or(d.HalfLife, 30*day).Millis(), windowOf(d.Window)
 	switch d.Kind {
 	case KindLatest, KindFirst:
 		p, err := compilePath(d.Value)
@@ -178,6 +203,9 @@ func (d *Definition) aggregator() aggregator {
 	case KindMax:
 		return total{kind: d.Kind, f: most, win: windowOf(d.Window)}
 	case KindDistinct:
+		if d.Window != 0 {
+			return sliding{win: win}
+		}
 		return distinct{}
 	case KindLast:
 		return recency{n: cmp.Or(d.N, 10), distinct: d.Distinct}
@@ -194,8 +222,43 @@ func (d *Definition) aggregator() aggregator {
 			gap: cmp.Or(d.Gap, 30*minute).Millis(), win: windowOf(cmp.Or(d.Window, 365*day)),
 			length: d.Kind == KindSessionLength,
 		}
+	case KindCount, KindSum, KindMean:
+		return total{kind: d.Kind, win: win}
 	default:
-		return total{kind: d.Kind, win: windowOf(d.Window)}
+		return d.larger(win)
+	}
+}
+
+// larger returns the aggregator of a kind that keeps more than a few numbers.
+func (d *Definition) larger(win window) aggregator {
+	switch d.Kind {
+	case KindStddev:
+		return newDeviation(win)
+	case KindQuantile:
+		return newQuantile(win, d.Quantile)
+	case KindHistogram:
+		return newHistogram(win, d.Buckets)
+	case KindRatio:
+		return ratio{grid{win: win, width: 1}}
+	case KindEmbedding:
+		return embedding{grid{win: win, width: int64(d.N)}}
+	case KindTop:
+		return top{win: win, n: cmp.Or(d.N, 10)}
+	case KindLatestBy:
+		return newestOf{n: cmp.Or(d.N, 500)}
+	case KindAttribution:
+		return attribution{
+			recency: recency{n: maxTouches}, model: cmp.Or(d.Model, ModelLast),
+			lookback: cmp.Or(d.Window, 30*day).Millis(), half: cmp.Or(d.HalfLife, 7*day).Millis(),
+		}
+	case KindTimeSpent:
+		gap := cmp.Or(d.Gap, 30*minute).Millis()
+		if d.By != "" {
+			return dwell{recency: recency{n: cmp.Or(d.N, 500)}, win: win, gap: gap}
+		}
+		return sessions{gap: gap, win: windowOf(cmp.Or(d.Window, 365*day)), spent: true}
+	default:
+		return since{} // a derived feature keeps nothing
 	}
 }
 
@@ -230,6 +293,19 @@ func (d *Definition) hash() uint64 {
 		b = append(b, 1)
 	}
 	d.stepsHash(str, list, func(n int64) { b = binary.AppendVarint(b, n) })
+	// What came later is written only where it is used, so that the rest keeps
+	// its hash.
+	if len(d.Of) > 0 || len(d.Buckets) > 0 || d.Quantile != 0 || d.Model != "" || d.Expr != "" || d.Scope != "" {
+		b = append(b, 2)
+		list(d.Of)
+		b = binary.AppendUvarint(b, uint64(len(d.Buckets)))
+		for _, v := range append(slices.Clone(d.Buckets), d.Quantile) {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
+		str(d.Model)
+		str(d.Expr)
+		str(d.Scope)
+	}
 	return attune.Hash(string(b))
 }
 
@@ -237,16 +313,23 @@ func (d *Definition) hash() uint64 {
 // costs nothing to the definitions it does not concern.
 func (s *Set) index() {
 	s.events = make(map[string][]touch)
-	on := func(c *compiled, name string) (touch, bool) {
-		d := &s.defs[c.index]
+	on := func(c *compiled, name string) (out []touch) {
+		d, rank := &s.defs[c.index], s.ranks[c.index]
 		same := func(n string) bool { return attune.CanonicalName(n) == name }
-		counts, off := d.names()
-		t := touch{rank: s.ranks[c.index], off: slices.ContainsFunc(off, same)}
-		return t, t.off || slices.Contains(counts, "*") || slices.ContainsFunc(counts, same)
+		among := func(list []string) bool { return slices.Contains(list, "*") || slices.ContainsFunc(list, same) }
+		counts, removes := d.names()
+		if off := slices.ContainsFunc(removes, same); off || among(counts) {
+			out = append(out, touch{rank: rank, off: off})
+		}
+		if among(d.Of) {
+			out = append(out, touch{rank: rank, of: true})
+		}
+		return out
 	}
 	names := []string{"*", "Order Completed", "Order Updated"}
 	for i := range s.defs {
-		for _, n := range slices.Concat(s.defs[i].names()) {
+		counts, removes := s.defs[i].names()
+		for _, n := range slices.Concat(counts, removes, s.defs[i].Of) {
 			names = append(names, attune.CanonicalName(n))
 		}
 	}
@@ -258,19 +341,16 @@ func (s *Set) index() {
 				continue
 			}
 			done[name] = true
-			if t, ok := on(c, name); ok {
-				s.events[name] = append(s.events[name], t)
-			}
+			s.events[name] = append(s.events[name], on(c, name)...)
 		}
-		t, ok := on(c, "Order Completed")
-		u, also := on(c, "Order Updated")
-		switch {
-		case ok:
-			s.updated = append(s.updated, t)
-		case also:
-			s.updated = append(s.updated, u)
+		completed, updated := on(c, "Order Completed"), on(c, "Order Updated")
+		if len(completed) > 0 {
+			s.updated = append(s.updated, completed...)
+		} else {
+			s.updated = append(s.updated, updated...)
 		}
-		c.shared = c.seq == nil && (ok && !t.off || also && !u.off)
+		kept := func(t touch) bool { return !t.off }
+		c.shared = c.seq == nil && slices.ContainsFunc(slices.Concat(completed, updated), kept)
 		s.orders = s.orders || c.shared
 	}
 	s.others = s.events["*"]
@@ -344,14 +424,17 @@ func (f *folding) touch(touches []touch) {
 			continue
 		}
 		if !d.perItem {
-			if t.off || d.where == nil || d.where.Match(f.x.e, nil) {
+			if t.off || t.of || d.where == nil || d.where.Match(f.x.e, nil) {
 				f.take(d, t, nil, 0)
 			}
 			continue
 		}
 		lines := f.x.lines()
+		if len(lines) == 0 && d.take == takeStay {
+			f.take(d, t, nil, 0) // it ends the stay at an item
+		}
 		for i := range lines {
-			if t.off || d.where == nil || d.where.Match(f.x.e, &lines[i]) {
+			if t.off || t.of || d.where == nil || d.where.Match(f.x.e, &lines[i]) {
 				f.take(d, t, &lines[i], int32(i))
 			}
 		}
@@ -362,10 +445,14 @@ func (f *folding) touch(touches []touch) {
 // value that is missing or of the wrong type does not count.
 func (f *folding) take(d *compiled, t touch, it *attune.Product, pos int32) {
 	o := op{at: f.at, tie: f.tie, pos: pos, off: t.off}
+	if t.of {
+		f.other(d, t, o, it)
+		return
+	}
 	if d.take == takeNumber || d.take == takeWeight {
 		o.val = micro // without a value each counts as 1
 	}
-	if d.take != takeKey && d.value != nil {
+	if d.take != takeKey && d.take != takeStay && d.value != nil {
 		v := f.x.get(d.value, it)
 		if !v.Exists() {
 			return
@@ -373,6 +460,11 @@ func (f *folding) take(d *compiled, t touch, it *attune.Product, pos int32) {
 		switch d.take {
 		case takeJSON:
 			if o.key = raw(v); len(o.key) > maxJSON {
+				return
+			}
+		case takeVector:
+			o.key = v.Raw
+			if _, ok := vector(o.key, d.dimension); !ok || len(o.key) > maxVector {
 				return
 			}
 		case takeNumber, takeWeight:
@@ -388,9 +480,26 @@ func (f *folding) take(d *compiled, t touch, it *attune.Product, pos int32) {
 		f.each(d, t, o, f.x.get(d.value, it))
 	case takeWeight:
 		f.each(d, t, o, f.x.get(d.by, it))
+	case takeStay:
+		if o.key = key(f.x.get(d.by, it)); len(o.key) > maxKey {
+			o.key = ""
+		}
+		f.put(d, t, o)
 	default:
 		f.put(d, t, o)
 	}
+}
+
+// other takes one of the other events: one more of the whole, or a touch. A
+// touch is not an order's, so it is off: it is folded at once.
+func (f *folding) other(d *compiled, t touch, o op, it *attune.Product) {
+	if d.by != nil {
+		o.off = true
+		f.each(d, t, o, f.x.get(d.by, it))
+		return
+	}
+	o.key = ofKey
+	f.put(d, t, o)
 }
 
 // each puts o once for every key in v.

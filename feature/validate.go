@@ -22,6 +22,8 @@ type takes struct {
 	optional                 bool // value may be missing
 	window, halfLife, gap    bool
 	n, distinctValues, offed bool
+	of, buckets, quantile    bool
+	model, expr, maybeBy     bool // maybeBy: by may be given
 }
 
 // kinds lists every kind, in the order the documentation has them.
@@ -29,6 +31,8 @@ func kinds() []string {
 	return []string{
 		KindLatest, KindFirst, KindCount, KindSum, KindMean, KindMin, KindMax, KindDistinct, KindLast,
 		KindDecayed, KindAffinity, KindSince, KindSessions, KindSessionLength, KindSet, KindSequence,
+		KindStddev, KindQuantile, KindHistogram, KindRatio, KindTop, KindLatestBy, KindEmbedding,
+		KindAttribution, KindTimeSpent, KindDerived,
 	}
 }
 
@@ -40,8 +44,28 @@ func fields(kind string) takes {
 		return takes{value: true, optional: true, window: true}
 	case KindSum, KindMean, KindMin, KindMax:
 		return takes{value: true, window: true}
+	case KindStddev:
+		return takes{value: true, window: true}
+	case KindQuantile:
+		return takes{value: true, window: true, quantile: true}
+	case KindHistogram:
+		return takes{value: true, window: true, buckets: true}
+	case KindRatio:
+		return takes{window: true, of: true}
+	case KindTop:
+		return takes{value: true, optional: true, by: true, window: true, n: true}
+	case KindLatestBy:
+		return takes{value: true, by: true, n: true}
+	case KindEmbedding:
+		return takes{value: true, window: true, n: true}
+	case KindAttribution:
+		return takes{value: true, optional: true, by: true, window: true, halfLife: true, of: true, model: true}
+	case KindTimeSpent:
+		return takes{maybeBy: true, window: true, gap: true, n: true}
+	case KindDerived:
+		return takes{expr: true}
 	case KindDistinct:
-		return takes{keyed: true}
+		return takes{keyed: true, window: true}
 	case KindLast:
 		return takes{keyed: true, n: true, distinctValues: true}
 	case KindDecayed:
@@ -95,6 +119,10 @@ func check(d *Definition) []error {
 		}
 		return f.all
 	}
+	if d.Kind == KindDerived {
+		checkDerived(&f, d)
+		return f.all
+	}
 	if len(d.On) == 0 && d.Kind != KindSequence {
 		f.add("on", `missing; name the events that count, or "*" for all`)
 	}
@@ -105,6 +133,7 @@ func check(d *Definition) []error {
 	t := fields(d.Kind)
 	checkPaths(&f, d, t)
 	checkLengths(&f, d, t)
+	checkOthers(&f, d, t)
 	return f.all
 }
 
@@ -125,7 +154,7 @@ func checkPaths(f *faults, d *Definition, t takes) {
 		if !t.value && d.Value != "" {
 			f.refuse("value", d.Kind)
 		}
-		if !t.by && d.By != "" {
+		if !t.by && !t.maybeBy && d.By != "" {
 			f.refuse("by", d.Kind)
 		}
 	}
@@ -165,7 +194,7 @@ func checkLengths(f *faults, d *Definition, t takes) {
 		f.within(d.Gap, "gap", minute/60, maxGap)
 	}
 	f.within(d.TTL, "ttl", minute/60, maxHalfLife)
-	if t.n && (d.N < 0 || d.N > maxN) {
+	if t.n && d.Kind != KindEmbedding && (d.N < 0 || d.N > maxN) {
 		f.add("n", "%d is out of bounds; want 1 to %d", d.N, maxN)
 	}
 }

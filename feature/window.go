@@ -1,6 +1,9 @@
 package feature
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // window is a tiled sawtooth window: at query time q it is [floor(q−w, hop),
 // q), so its head slides and its tail hops, and it is never shorter than w.
@@ -40,7 +43,19 @@ const (
 	plus combine = iota
 	least
 	most
+	wide // plus, but an odd tile is one number of 128 bits: n above, v below
 )
+
+// join adds b, which is of the same at, to t.
+func (t *tile) join(b tile, f combine) {
+	if f == wide && t.at&1 != 0 {
+		lo, carry := bits.Add64(uint64(t.v), uint64(b.v), 0) //nolint:gosec // the bits are what counts
+		hi, _ := bits.Add64(uint64(t.n), uint64(b.n), carry) //nolint:gosec // as above
+		t.n, t.v = int64(hi), int64(lo)                      //nolint:gosec // as above
+		return
+	}
+	t.n, t.v = t.n+b.n, f.of(t.v, b.v)
+}
 
 func (f combine) of(a, b int64) int64 {
 	switch f {
@@ -61,8 +76,7 @@ func addTile(tiles []tile, t tile, f combine) []tile {
 		i--
 	}
 	if i > 0 && tiles[i-1].at == t.at {
-		p := &tiles[i-1]
-		p.n, p.v = p.n+t.n, f.of(p.v, t.v)
+		tiles[i-1].join(t, f)
 		return tiles
 	}
 	return slices.Insert(tiles, i, t)
@@ -91,8 +105,9 @@ func unionTiles(out, a, b []tile, f combine) []tile {
 		case b[0].at < a[0].at:
 			out, b = append(out, b[0]), b[1:]
 		default:
-			out = append(out, tile{at: a[0].at, n: a[0].n + b[0].n, v: f.of(a[0].v, b[0].v)})
-			a, b = a[1:], b[1:]
+			t := a[0]
+			t.join(b[0], f)
+			out, a, b = append(out, t), a[1:], b[1:]
 		}
 	}
 	return append(append(out, a...), b...)

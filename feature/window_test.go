@@ -284,8 +284,8 @@ func TestCapsAreSaid(t *testing.T) {
 			t.Errorf("approximate %d: got %v, want %v", i, got, want)
 		}
 	}
-	if got := s.ReadAt(&st, 0, noon); got != int64(1000) {
-		t.Errorf("distinct: got %v, want 1000", got)
+	if got := s.ReadAt(&st, 0, noon); got.(int64) < 960 || got.(int64) > 1040 {
+		t.Errorf("distinct: got %v, want about 1001", got)
 	}
 	if got := s.Weights(&st, 1, nil, noon); len(got) != 256 || got[0].Key != "k1000" {
 		t.Errorf("affinity: got %d keys, first %v", len(got), got[0])
