@@ -20,6 +20,8 @@ const (
 	tableClicks   = "x/k/"
 	tableLog      = "x/d/"
 	tableMembers  = "x/m/"
+	tableAudience = "x/a/"
+	tablePassages = "x/p/"
 )
 
 // table is state that is saved row by row and held in memory whole.
@@ -41,6 +43,7 @@ func (p *Pipeline) tables() []table {
 		{tableSessions, m.Sessions.Dirty, m.Sessions.Load},
 		{tableClicks, p.clicks.dirtyRows, p.clicks.load},
 		{tableMembers, p.seg.dirtyRows, p.seg.load},
+		{tableAudience, p.seg.dirtyAudiences, p.seg.loadAudience},
 	}
 }
 
@@ -100,6 +103,7 @@ func (p *Pipeline) write(ctx context.Context, sync bool) (applied []uint64, err 
 	}
 	putRows(b, tableOrders, p.orders.dirtyRows)
 	putRows(b, tableLog, p.log.dirtyRows)
+	putRows(b, tablePassages, p.passages.dirtyRows)
 	p.gate.Unlock()
 	p.opt.Parts.Collect(b)
 	err = p.opt.Store.Commit(ctx, b)
@@ -112,6 +116,7 @@ func (p *Pipeline) write(ctx context.Context, sync bool) (applied []uint64, err 
 	b.Reset()
 	p.orders.committed()
 	p.log.committed()
+	p.passages.committed()
 	return applied, nil
 }
 

@@ -41,14 +41,17 @@ type members struct {
 	// published is, per partition, where the records of earlier processes end.
 	published []uint64
 
-	mu     sync.Mutex
-	of     map[string]*member
-	dirty  map[string]bool
-	due    []dueHeap // one a partition
-	outbox []attune.Record
-	touch  map[string]*reason // users to touch, coalesced
-	wake   chan struct{}      // one token: outbox or touch has something; never closed
-	send   sync.Mutex         // one flush at a time, so that transitions keep their order
+	passages *passages
+
+	mu        sync.Mutex
+	of        map[string]*member
+	audiences map[string]*audience
+	dirty     map[string]bool
+	due       []dueHeap // one a partition
+	outbox    []attune.Record
+	touch     map[string]*reason // users to touch, coalesced
+	wake      chan struct{}      // one token: outbox or touch has something; never closed
+	send      sync.Mutex         // one flush at a time, so that transitions keep their order
 }
 
 // maxOutbox bounds what waits for the journal. Past it a worker waits too,
@@ -63,7 +66,7 @@ func (m *members) init(opt *Options, last []uint64) {
 	if m.tick <= 0 {
 		m.tick = 10 * time.Second
 	}
-	m.of, m.dirty = map[string]*member{}, map[string]bool{}
+	m.of, m.dirty, m.audiences = map[string]*member{}, map[string]bool{}, map[string]*audience{}
 	m.touch, m.wake = map[string]*reason{}, make(chan struct{}, 1)
 	m.due = make([]dueHeap, len(last))
 }
@@ -131,18 +134,23 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 	change := m.changeOf(set, &was, person, c.reason)
 	now, _ := set.Update(person, c.at, was.segments, &change)
 	next := set.NextChange(person, c.at, was.next, &change)
+	moved := segment.Diff(user, was.segments, now)
+	if err := m.remember(ctx, user, moved, c.at); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != 0 && next != was.next {
 		heap.Push(&m.due[c.Partition], due{at: next, user: user})
 	}
-	if next == was.next && slices.Equal(was.segments, now) {
+	if next == was.next && len(moved) == 0 {
 		if was.by != set {
 			m.keep(user, &member{segments: was.segments, next: next, by: set})
 		}
 		return nil
 	}
-	for _, t := range segment.Diff(user, was.segments, now) {
+	for _, t := range moved {
+		m.passed(user, Passage{Segment: t.Segment, Entered: t.Entered, At: c.at})
 		t.ID = transitionID(t, c)
 		if payload, err := json.Marshal(t); err == nil && !m.opt.Replay {
 			m.outbox = append(m.outbox, attune.Record{
@@ -155,21 +163,42 @@ func (m *members) look(ctx context.Context, user string, c cause) error {
 	return nil
 }
 
+// remember notes what user entered and left at an instant.
+func (m *members) remember(ctx context.Context, user string, moved []attune.Transition, at attune.Millis) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	all := make([]Passage, len(moved))
+	for i, t := range moved {
+		all[i] = Passage{Segment: t.Segment, Entered: t.Entered, At: at}
+	}
+	return m.passages.add(ctx, user, all)
+}
+
 // take notes a transition that is in the journal.
-func (m *members) take(t attune.Transition) {
+func (m *members) take(ctx context.Context, t attune.Transition, at attune.Millis) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	now := &member{} // by is nil: she is evaluated whole when she is looked at
 	if was := m.of[t.UserID]; was != nil {
 		*now = member{segments: slices.Clone(was.segments), next: was.next}
 	}
-	switch at, in := slices.BinarySearch(now.segments, t.Segment); {
-	case t.Entered && !in:
-		now.segments = slices.Insert(now.segments, at, t.Segment)
-	case !t.Entered && in:
-		now.segments = slices.Delete(now.segments, at, at+1)
+	i, in := slices.BinarySearch(now.segments, t.Segment)
+	switch {
+	case in == t.Entered: // it is there twice
+	case t.Entered:
+		now.segments = slices.Insert(now.segments, i, t.Segment)
+	default:
+		now.segments = slices.Delete(now.segments, i, i+1)
+	}
+	if in != t.Entered {
+		m.passed(t.UserID, Passage{Segment: t.Segment, Entered: t.Entered, At: at})
 	}
 	m.set(t.UserID, now)
+	m.mu.Unlock()
+	if in == t.Entered {
+		return nil
+	}
+	return m.remember(ctx, t.UserID, []attune.Transition{t}, at)
 }
 
 // set keeps user's membership, and notes that it is to be saved. m.mu is held.
@@ -320,20 +349,6 @@ func rest(ctx context.Context) {
 	}
 }
 
-// Members returns how many users are in each segment, as their workers last
-// saw it.
-func (p *Pipeline) Members() map[string]int {
-	p.seg.mu.Lock()
-	defer p.seg.mu.Unlock()
-	n := map[string]int{}
-	for _, m := range p.seg.of {
-		for _, s := range m.segments {
-			n[s]++
-		}
-	}
-	return n
-}
-
 func (m *members) dirtyRows(put func(key, value []byte)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -361,6 +376,7 @@ func (m *members) load(key, value []byte) error {
 	for name := range bytes.SplitSeq(bytes.TrimSuffix(value[n:], []byte{0}), []byte{0}) {
 		if len(name) > 0 {
 			row.segments = append(row.segments, string(name))
+			m.audience(string(name)).size++
 		}
 	}
 	m.of[user] = row

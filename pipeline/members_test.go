@@ -154,3 +154,88 @@ func TestTransitionID(t *testing.T) {
 		t.Errorf("got %s (%v), want %s", b, err, want)
 	}
 }
+
+// TestPassages: what a person entered and left, and how large a segment was
+// when, is known, also after a restart and a crash.
+func TestPassages(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 4)
+	w.segments.Store(segments(t, "pro", `traits.plan == "pro"`, "viewer", "features.views_30d >= 1"))
+	w.start()
+	const hour = attune.Millis(3_600_000)
+	for i := range 8 {
+		plan := "pro"
+		if i%2 == 1 {
+			plan = "free"
+		}
+		w.now.Store(int64(start + attune.Millis(i)*hour))
+		e := server(fmt.Sprint("m", i), "u1", "", start+attune.Millis(i)*hour, `{}`)
+		e.Type, e.Traits = attune.Identify, fmt.Appendf(nil, `{"plan":%q}`, plan)
+		w.send(e)
+		w.must(w.pipe.CaughtUp(t.Context()))
+		switch i {
+		case 2:
+			w.settle()
+			w.kill()
+			w.start()
+		case 4:
+			w.stop()
+			w.start()
+		}
+	}
+	w.send(server("v", "u2", "Product Viewed", start+8*hour, `{"product_id":"p1"}`))
+	w.settle()
+	look := func() {
+		t.Helper()
+		since, past, err := w.pipe.Passages(t.Context(), "u1")
+		w.must(err)
+		if len(since) != 0 || len(past) != 8 {
+			t.Fatalf("u1 is in %v after %v", since, past)
+		}
+		for i, p := range past {
+			if p.Segment != "pro" || p.Entered != (i%2 == 0) || p.At != start+attune.Millis(i)*hour {
+				t.Errorf("passage %d is %+v", i, p)
+			}
+		}
+		if since, _, err := w.pipe.Passages(t.Context(), "u2"); err != nil || len(since) != 1 || since[0] != (Membership{Segment: "viewer", Since: start + 8*hour}) {
+			t.Errorf("u2 is in %v, %v", since, err)
+		}
+		pro, viewer := w.pipe.Audience("pro", 5), w.pipe.Audience("viewer", 5)
+		if pro.Size != 0 || len(pro.Sample) != 0 || len(pro.Hours) != 8 || pro.Hours[2].Size != 1 || pro.Hours[2].Entered != 1 || pro.Hours[3].Size != 0 || pro.Hours[3].Left != 1 {
+			t.Errorf("pro: %+v", pro)
+		}
+		if viewer.Size != 1 || !slices.Equal(viewer.Sample, []string{"u2"}) {
+			t.Errorf("viewer: %+v", viewer)
+		}
+	}
+	look()
+	w.stop()
+	w.start()
+	w.settle()
+	look()
+	w.stop()
+}
+
+// TestPassageRow: a row reads as it was written, is bounded, and nothing that
+// is stored makes it panic.
+func TestPassageRow(t *testing.T) {
+	var r passageRow
+	for i := range 500 {
+		r.add(Passage{Segment: fmt.Sprint("s", i%7), Entered: i%14 < 7, At: attune.Millis(i)})
+	}
+	if len(r.past) != maxPassages || len(r.since) > 7 {
+		t.Errorf("%d passages, %d memberships", len(r.past), len(r.since))
+	}
+	var back passageRow
+	b := r.encode()
+	if !back.decode(b) || !slices.Equal(back.past, r.past) || !slices.Equal(back.since, r.since) {
+		t.Errorf("got %+v, want %+v", back, r)
+	}
+	for i := range b {
+		var cut passageRow
+		cut.decode(b[:i])
+		bent := slices.Clone(b)
+		bent[i] ^= 0xff
+		cut = passageRow{}
+		cut.decode(bent)
+	}
+}

@@ -87,6 +87,8 @@ type Pipeline struct {
 	log    decisionIndex
 	seg    members
 
+	passages passages
+
 	writing sync.Mutex    // one checkpoint at a time
 	batch   profile.Batch // the checkpoint's, used again
 
@@ -120,7 +122,9 @@ func Open(ctx context.Context, opt Options) (*Pipeline, error) {
 	p.orders.init(opt.Store)
 	p.clicks.init()
 	p.log.init(opt.Store)
+	p.passages.init(opt.Store)
 	p.seg.init(&p.opt, status.Last)
+	p.seg.passages = &p.passages
 	id, applied, err := opt.Store.Positions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoint's positions: %w", err)

@@ -178,7 +178,7 @@ func (w *worker) record(ctx context.Context, r *attune.Record) error {
 	case attune.KindLink, attune.KindClaim, attune.KindEdge, attune.KindVisitor, attune.KindExpiry:
 		return w.note(ctx, r)
 	case attune.KindTransition:
-		w.transition(r)
+		return w.transition(ctx, r)
 	}
 	return nil
 }
@@ -293,16 +293,16 @@ func (w *worker) segments(ctx context.Context, offset uint64) error {
 
 // transition takes a transition that an earlier process published: its
 // checkpoint may not know of it. Those of this process are known.
-func (w *worker) transition(r *attune.Record) {
+func (w *worker) transition(ctx context.Context, r *attune.Record) error {
 	if !w.replayed(r.Offset) {
-		return
+		return nil
 	}
 	var t attune.Transition
 	if err := json.Unmarshal(r.Payload, &t); err != nil {
 		w.p.corrupt.Add(1)
-		return
+		return nil //nolint:nilerr // counted; the rest goes on
 	}
-	w.p.seg.take(t)
+	return w.p.seg.take(ctx, t, r.Time)
 }
 
 // item applies what the API or a feed said of an item. It outranks whatever
