@@ -44,7 +44,7 @@ func (c *Config) Compile() (*Compiled, error) {
 	if err != nil {
 		return nil, Faults{{What: message(err)}}
 	}
-	k := compiling{c: c, env: env, features: names.Features}
+	k := compiling{c: c, env: env, features: names.Features, definitions: definitions}
 	out := &Compiled{Rules: env}
 	out.Features = k.compileFeatures(definitions)
 	out.Segments = k.compileSegments(definitions)
@@ -76,6 +76,8 @@ type compiling struct {
 	env      *rule.Env
 	features []string
 	faults   Faults
+
+	definitions []feature.Definition
 }
 
 // compileFeatures compiles the set, and each own definition by itself first,
@@ -165,18 +167,17 @@ func (k *compiling) compilePlacements() []recommend.Placement {
 
 func (k *compiling) placement(path string, p *recommend.Placement) {
 	k.joined(path, "", p.Validate())
-	if p.Filter != "" {
-		if _, err := k.env.Split(p.Filter); err != nil {
-			k.expression(path+".filter", err)
+	before := len(k.faults)
+	for _, x := range p.Expressions() {
+		if err := k.compiles(x); err != nil {
+			k.expression(path+"."+x.Path, err)
 		}
 	}
-	for i, b := range p.Boosts {
-		if b.When == "" {
-			continue // Validate says so
-		}
-		if _, err := k.env.Split(b.When); err != nil {
-			k.expression(fmt.Sprintf("%s.boosts[%d].when", path, i), err)
-		}
+	if len(k.faults) == before {
+		k.joined(path, "", p.Check(k.env, k.definitions))
+	}
+	for i := range p.Overrides {
+		k.override(fmt.Sprintf("%s.overrides[%d].as", path, i), p.Overrides[i].As)
 	}
 	for i, g := range p.Generators {
 		name, ok := strings.CutPrefix(g.From, "features.")
@@ -188,6 +189,32 @@ func (k *compiling) placement(path string, p *recommend.Placement) {
 			k.faults = append(k.faults, f)
 		}
 	}
+}
+
+// compiles returns what is wrong with an expression of a placement.
+func (k *compiling) compiles(x recommend.Expression) error {
+	if x.Place == rule.OfCandidate {
+		_, err := k.env.Split(x.Text)
+		return err
+	}
+	_, err := k.env.Condition(x.Place, x.Text)
+	return err
+}
+
+// override checks that there is a placement of that name.
+func (k *compiling) override(path, name string) {
+	names := slices.Sorted(maps.Keys(k.c.Placements))
+	if k.c.Defaults.Placements {
+		for _, p := range recommend.Defaults() {
+			names = append(names, p.Name)
+		}
+	}
+	if name == "" || slices.Contains(names, name) {
+		return
+	}
+	f := k.c.fault(path, "unknown placement %q", name)
+	f.Suggestion = rule.Suggest(name, names)
+	k.faults = append(k.faults, f)
 }
 
 // joined adds the errors joined in err, each of which begins with the path

@@ -54,6 +54,16 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		{"../recommend/placement.go", "Boost", placement["boosts"].Items},
 		{"../recommend/placement.go", "Exclude", placement["exclude"]},
 		{"../recommend/placement.go", "Cap", placement["cap"]},
+		{"../recommend/placement.go", "Cap", placement["caps"].Items},
+		{"../recommend/rules.go", "Rule", placement["rules"].Items},
+		{"../recommend/rules.go", "Diversity", placement["diversity"]},
+		{"../recommend/rules.go", "Frequency", placement["frequency"]},
+		{"../recommend/rules.go", "Fresh", placement["fresh"]},
+		{"../recommend/rules.go", "Price", placement["price"]},
+		{"../recommend/rules.go", "Explore", placement["explore"]},
+		{"../recommend/rules.go", "Content", placement["content"].Items},
+		{"../recommend/rules.go", "Override", placement["overrides"].Items},
+		{"../recommend/schedule.go", "Schedule", root.Defs["schedule"]},
 	} {
 		got := tags(t, c.file, c.name)
 		want := slices.Sorted(maps.Keys(c.want.Properties))

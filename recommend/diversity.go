@@ -4,11 +4,11 @@ package recommend
 // diversity the marginal relevance.
 func (s *scratch) worth(i int, best float32) float32 {
 	score := s.list[s.slots[i].at].score
-	d := s.plan.merch.diversity
-	if d == nil || best <= 0 {
+	m := s.plan.merch
+	if m.diversity == nil || best <= 0 {
 		return score
 	}
-	lambda := float32(d.Lambda)
+	lambda := m.lambda
 	return lambda*score/best - (1-lambda)*s.slots[i].alike
 }
 

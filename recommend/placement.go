@@ -250,8 +250,10 @@ func (p *Placement) Validate() error {
 	if p.Name == "" || len(p.Name) > 100 {
 		bad("name", "want 1 to 100 bytes, got %d", len(p.Name))
 	}
-	if n := len(p.Generators); n == 0 && len(p.Content) == 0 || n > maxGenerators {
-		bad("generators", "want 1 to %d, got %d", maxGenerators, n)
+	if n := len(p.Generators); n > maxGenerators {
+		bad("generators", "want at most %d, got %d", maxGenerators, n)
+	} else if n == 0 && len(p.Content) == 0 {
+		bad("generators", "is missing; name where candidates come from, or give content")
 	}
 	for i := range p.Generators {
 		p.Generators[i].validate(fmt.Sprintf("generators[%d]", i), bad)

@@ -50,8 +50,8 @@ type Rule struct {
 // the attributes of By that the item has in common with one above it.
 type Diversity struct {
 	By []string `json:"by,omitempty" yaml:"by,omitempty"`
-	// Lambda from 0, all different, to 1, all by score.
-	Lambda float64 `json:"lambda,omitempty" yaml:"lambda,omitempty"`
+	// Lambda from 0, all different, to 1, all by score; nil is 0.7.
+	Lambda *float64 `json:"lambda,omitempty" yaml:"lambda,omitempty"`
 }
 
 // Frequency leaves out what was seen Max times Within a span.
@@ -150,17 +150,18 @@ type Override struct {
 
 // Bounds of merchandising.
 const (
-	maxRules     = 64
-	maxRuleItems = 1000
-	maxCaps      = 8
-	maxDiversity = 4
-	maxPromotes  = 8
-	maxContent   = 64
-	maxPayload   = 16 << 10 // bytes
-	maxOverrides = 32
-	maxPool      = 500
-	defaultPool  = 50
-	maxLoops     = 4 // conditions with a loop that run for each candidate
+	maxRules      = 64
+	maxRuleItems  = 1000
+	maxCaps       = 8
+	maxDiversity  = 4
+	maxPromotes   = 8
+	maxContent    = 64
+	maxPayload    = 16 << 10 // bytes
+	maxOverrides  = 32
+	maxPool       = 500
+	defaultPool   = 50
+	defaultLambda = 0.7
+	maxLoops      = 4 // conditions with a loop that run for each candidate
 )
 
 // fault notes that something at a path inside a placement is wrong.
@@ -177,10 +178,10 @@ func (p *Placement) merchandising(bad fault) {
 	most(bad, "caps", len(p.Caps), maxCaps)
 	d := &p.Diversity
 	most(bad, "diversity.by", len(d.By), maxDiversity)
-	if !(d.Lambda >= 0 && d.Lambda <= 1) {
-		bad("diversity.lambda", "want 0 to 1, got %v", d.Lambda)
+	if d.Lambda != nil && !(*d.Lambda >= 0 && *d.Lambda <= 1) {
+		bad("diversity.lambda", "want 0 to 1, got %v", *d.Lambda)
 	}
-	if len(d.By) == 0 && d.Lambda != 0 {
+	if len(d.By) == 0 && d.Lambda != nil {
 		bad("diversity.by", "is empty; name the attributes that make items alike, as category")
 	}
 	if f := &p.Frequency; *f != (Frequency{}) && (f.Max <= 0 || f.Max > maxRuleItems || f.Within <= 0) {
@@ -230,7 +231,7 @@ func (p *Placement) validateRules(bad fault) {
 	}
 	most(bad, "rules", promotes, maxPromotes)
 	if share > 1 {
-		bad("rules", "the promotions want %v of the positions together; there is 1", share)
+		bad("rules", "the promotions want %.3g of the positions together; there is 1", share)
 	}
 	p.contradictions(bad)
 }

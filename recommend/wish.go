@@ -32,9 +32,10 @@ type merchandise struct {
 	counting  uint64 // a bit a wish that counts what is shown
 	buries    uint64
 	promotes  uint64
-	local     bool // a schedule takes the visitor's zone
-	arranges  bool // positions are filled one by one
-	diversity *Diversity
+	local     bool       // a schedule takes the visitor's zone
+	arranges  bool       // positions are filled one by one
+	diversity *Diversity // nil: none
+	lambda    float32
 	frequency int // the feature, -1 when there is no cap
 	salt      uint64
 	pool      int
@@ -79,7 +80,10 @@ func (e *Engine) merchandise(p *Placement) (*merchandise, []error) {
 		m.local = m.local || w.during != nil && w.during.local
 	}
 	if len(p.Diversity.By) > 0 {
-		m.diversity = &p.Diversity
+		m.diversity, m.lambda = &p.Diversity, defaultLambda
+		if l := p.Diversity.Lambda; l != nil {
+			m.lambda = float32(*l)
+		}
 	}
 	if p.Frequency.Max > 0 {
 		m.frequency = e.world.Features.Index(p.Frequency.feature())
