@@ -43,9 +43,6 @@ func CompileWith(defs []Definition, l Language) (*Set, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	if faults := s.chains(); len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
 	return s, nil
 }
 

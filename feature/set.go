@@ -111,6 +111,9 @@ func compileAll(defs []Definition, l Language) (*Set, []error) {
 		s.ranks[s.ranked[rank].index] = int32(rank)
 		s.ranked[rank].rank = int32(rank)
 	}
+	if faults := s.chains(); len(faults) > 0 {
+		return nil, faults
+	}
 	s.index()
 	s.changes()
 	return s, nil

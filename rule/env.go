@@ -17,8 +17,9 @@ import (
 
 // Env compiles expressions. It is immutable and may be used by many at once.
 type Env struct {
-	names Names
-	envs  [places]*cel.Env
+	names  Names
+	envs   [places]*cel.Env
+	shared Shared
 }
 
 // New returns an Env that knows names.
@@ -58,13 +59,15 @@ func variableNames(p Place) []string {
 	case OfEvent:
 		return []string{"event", "item"}
 	case OfPerson:
-		return []string{"traits", "features", "segments", "context", "now"}
+		return []string{"traits", "features", "global", "segments", "context", "now"}
 	case OfItem:
-		return []string{"item", "now"}
+		return []string{"item", "global", "now"}
 	case OfCandidate:
-		return []string{"item", "traits", "features", "segments", "context", "now"}
+		return []string{"item", "traits", "features", "global", "segments", "context", "now"}
 	case OfSegment:
 		return []string{"traits", "features", "segments", "now"}
+	case OfFeature:
+		return []string{"features"}
 	default:
 		return nil
 	}
@@ -145,10 +148,11 @@ func (e *Env) CompileNumber(p Place, expr string) (*Number, error) {
 
 // compiled is an expression on its way to a program.
 type compiled struct {
-	env  *cel.Env
-	ast  *cel.Ast
-	uses Uses
-	kind kind // of the value, as far as it is known
+	env    *cel.Env
+	shared Shared
+	ast    *cel.Ast
+	uses   Uses
+	kind   kind // of the value, as far as it is known
 }
 
 func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
@@ -167,7 +171,7 @@ func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
 	if issues.Err() != nil {
 		return nil, e.issues(p, expr, issues)
 	}
-	u := usage{names: &e.names, info: checked.NativeRep().SourceInfo()}
+	u := usage{names: &e.names, place: p, info: checked.NativeRep().SourceInfo()}
 	u.walk(checked.NativeRep().Expr())
 	is := u.kindOf(checked.NativeRep().Expr())
 	if len(u.faults) > 0 {
@@ -181,7 +185,7 @@ func (e *Env) compile(p Place, expr string) (_ *compiled, err error) {
 	if issues.Err() != nil {
 		return nil, e.issues(p, expr, issues)
 	}
-	return &compiled{env: env, ast: rewritten, uses: u.done(), kind: is}, nil
+	return &compiled{env: env, shared: e.shared, ast: rewritten, uses: u.done(), kind: is}, nil
 }
 
 func (c *compiled) plan() (code, error) {
@@ -195,7 +199,7 @@ func (c *compiled) plan() (code, error) {
 	if err != nil {
 		return code{}, faults{{Line: 1, Column: 1, What: err.Error()}}
 	}
-	return code{p}, nil
+	return code{p, c.shared}, nil
 }
 
 // Parts are the conjuncts of a candidate condition by what they depend on. The
@@ -225,7 +229,7 @@ func (e *Env) Split(expr string) (Parts, error) {
 	native := checked.NativeRep()
 	var texts [3][]string
 	for _, term := range conjuncts(nil, native.Expr()) {
-		u := usage{names: &e.names, info: native.SourceInfo()}
+		u := usage{names: &e.names, place: OfCandidate, info: native.SourceInfo()}
 		u.walk(term)
 		text, err := parser.Unparse(term, native.SourceInfo())
 		if err != nil {

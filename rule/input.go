@@ -22,6 +22,7 @@ type Input struct {
 
 	event   *attune.Event
 	product *attune.Product
+	shared  Shared
 	vars    variables
 }
 
@@ -33,6 +34,8 @@ type variables struct {
 	item     object
 	traits   object
 	features object
+	itemised object // item.features
+	global   object
 	context  object
 	segments texts
 }
@@ -46,6 +49,8 @@ func (in *Input) bind() *variables {
 		v.item.from = itemFields{in}
 		v.traits.from = traitFields{in}
 		v.features.from = featureFields{in}
+		v.itemised.from = itemFeatures{in}
+		v.global.from = globalFeatures{in}
 		v.context.from = contextFields{in}
 		v.segments.sorted = true
 	}
@@ -66,6 +71,8 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		return &v.segments, true
 	case "context":
 		return &v.context, true
+	case "global":
+		return &v.global, true
 	case "event":
 		return &v.event, true
 	case "now":
@@ -167,8 +174,11 @@ func (f itemFields) get(name string) ref.Val {
 	if it == nil {
 		return types.NullValue
 	}
-	if name == "id" {
+	switch name {
+	case "id":
 		return types.String(it.ItemID())
+	case "features":
+		return &f.in.vars.itemised
 	}
 	if v, ok := it.Attribute(name); ok {
 		return value(v)
@@ -226,6 +236,30 @@ func (f featureFields) get(name string) ref.Val {
 }
 
 func (featureFields) names() []string { return nil }
+
+// itemFeatures and globalFeatures are what Shared says; without one every field
+// is absent.
+type itemFeatures struct{ in *Input }
+
+func (f itemFeatures) get(name string) ref.Val {
+	if f.in.shared == nil || f.in.Item == nil {
+		return types.NullValue
+	}
+	return value(f.in.shared.ItemFeature(f.in.Item.ItemID(), name, f.in.Now))
+}
+
+func (itemFeatures) names() []string { return nil }
+
+type globalFeatures struct{ in *Input }
+
+func (f globalFeatures) get(name string) ref.Val {
+	if f.in.shared == nil {
+		return types.NullValue
+	}
+	return value(f.in.shared.GlobalFeature(name, f.in.Now))
+}
+
+func (globalFeatures) names() []string { return nil }
 
 type contextFields struct{ in *Input }
 

@@ -84,7 +84,7 @@ func (u *usage) featureKind(name string) kind {
 	switch shape {
 	case feature.Integer, feature.Number:
 		return aNumber
-	case feature.List:
+	case feature.List, feature.Vector:
 		return aList
 	case feature.Weights:
 		return aMap

@@ -6,8 +6,9 @@
 //
 // Which variables there are depends on the place: see Place. `event` is the
 // event, `item` the item (or the product of the event), `traits` what was told
-// of the person, `features` what was computed of her, `segments` the names of
-// the audiences she is in, `context` what the request said of the page, `now`
+// of the person, `features` what was computed of her, `item.features` and
+// `global` what was computed of the item and of everybody, `segments` the names
+// of the audiences she is in, `context` what the request said of the page, `now`
 // the instant of the decision. Beside CEL's own functions there are
 // default(x, y), lower(s), upper(s), daysBetween(from, to), daysSince(t) and the
 // math functions of cel-go's extension (math.least, math.greatest, math.round…).
@@ -68,15 +69,17 @@ const (
 	// OfEvent: event, item (the product of the event). No clock: what a fold
 	// counts must not depend on when it runs.
 	OfEvent Place = iota
-	// OfPerson: traits, features, segments, context, now.
+	// OfPerson: traits, features, global, segments, context, now.
 	OfPerson
-	// OfItem: item, now.
+	// OfItem: item, global, now.
 	OfItem
-	// OfCandidate: item, traits, features, segments, context, now.
+	// OfCandidate: item, traits, features, global, segments, context, now.
 	OfCandidate
 	// OfSegment: traits, features, segments, now. No context: an audience is
 	// the same whoever asks.
 	OfSegment
+	// OfFeature: features alone. It is what a derived feature is computed of.
+	OfFeature
 	places
 )
 
@@ -93,6 +96,8 @@ func (p Place) String() string {
 		return "candidates"
 	case OfSegment:
 		return "segments"
+	case OfFeature:
+		return "features"
 	default:
 		return "nothing"
 	}
@@ -105,6 +110,8 @@ type Names struct {
 	Traits     []string
 	Segments   []string
 	Attributes []string // of items, beside id
+	// ItemFeatures and GlobalFeatures are those of item.features and global.
+	ItemFeatures, GlobalFeatures []string
 	// Shapes says what features are, so that one that is compared with what it
 	// can never equal is found too; none is not to know.
 	Shapes map[string]feature.Shape
@@ -117,6 +124,15 @@ type Person interface {
 	Trait(name string) (any, bool)
 	// Feature returns the value at now, nil when there is none.
 	Feature(name string, now attune.Millis) any
+}
+
+// Shared is where the features of items and of everybody come from. It may be
+// asked by many at once.
+type Shared interface {
+	// ItemFeature returns the value at now, nil when there is none.
+	ItemFeature(item, name string, now attune.Millis) any
+	// GlobalFeature does the same of everybody together.
+	GlobalFeature(name string, now attune.Millis) any
 }
 
 // Item is what an expression reads of an item. Values are as for Person.
@@ -208,9 +224,13 @@ func (c *Condition) String() string { return c.program.text }
 
 // code is a planned expression. cel-go recovers panics of an evaluation and
 // returns them as errors.
-type code struct{ program cel.Program }
+type code struct {
+	program cel.Program
+	shared  Shared
+}
 
 func (c code) run(in *Input) (ref.Val, error) {
+	in.shared = c.shared
 	v, _, err := c.program.Eval(in.bind())
 	return v, err
 }

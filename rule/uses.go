@@ -15,6 +15,7 @@ type Uses struct {
 	Event, Item, Person, Context, Now bool // Person: traits, features or segments
 	Attributes, Traits                []string
 	Features, Segments                []string
+	ItemFeatures, GlobalFeatures      []string
 	// Open: some name is only known when it is evaluated (`traits[item.brand]`,
 	// `segments.size()`), so the lists may be short.
 	Open bool
@@ -51,6 +52,7 @@ func (u *Uses) part() int {
 // usage gathers what a tree reads, and the names in it that do not exist.
 type usage struct {
 	names  *Names
+	place  Place
 	info   *ast.SourceInfo
 	uses   Uses
 	faults faults
@@ -58,7 +60,7 @@ type usage struct {
 }
 
 func (u *usage) done() Uses {
-	for _, l := range []*[]string{&u.uses.Attributes, &u.uses.Traits, &u.uses.Features, &u.uses.Segments} {
+	for _, l := range []*[]string{&u.uses.Attributes, &u.uses.Traits, &u.uses.Features, &u.uses.Segments, &u.uses.ItemFeatures, &u.uses.GlobalFeatures} {
 		slices.Sort(*l)
 		*l = slices.Compact(*l)
 	}
@@ -73,6 +75,10 @@ func (u *usage) walk(x ast.Expr) {
 		s := x.AsSelect()
 		if v, ok := u.root(s.Operand()); ok {
 			u.field(x, v, s.FieldName())
+			return
+		}
+		if u.ofItem(s.Operand()) {
+			u.itemFeature(x, s.FieldName())
 			return
 		}
 		u.walk(s.Operand())
@@ -131,6 +137,29 @@ func (u *usage) variable(v string, whole bool) {
 		u.uses.Context = true
 	case "now":
 		u.uses.Now = true
+	case "global": // it changes whenever somebody does something
+		u.uses.Now = true
+		u.uses.Open = u.uses.Open || whole
+	}
+}
+
+// ofItem reports whether x is item.features: of the product of an event that is
+// what its line says.
+func (u *usage) ofItem(x ast.Expr) bool {
+	if u.place == OfEvent || x.Kind() != ast.SelectKind || x.AsSelect().FieldName() != "features" {
+		return false
+	}
+	v, ok := u.root(x.AsSelect().Operand())
+	return ok && v == "item"
+}
+
+// itemFeature notes that item.features.name is read at x. Like now it changes
+// though the item does not, so it is no condition on the item alone.
+func (u *usage) itemFeature(x ast.Expr, name string) {
+	u.uses.Item, u.uses.Now = true, true
+	u.uses.ItemFeatures = append(u.uses.ItemFeatures, name)
+	if u.names.ItemFeatures != nil {
+		u.known(x, "feature of items", name, u.names.ItemFeatures)
 	}
 }
 
@@ -140,7 +169,16 @@ func (u *usage) field(x ast.Expr, v, name string) {
 	switch v {
 	case "event":
 		u.known(x, `event field`, name, eventNames())
+	case "global":
+		u.uses.GlobalFeatures = append(u.uses.GlobalFeatures, name)
+		if u.names.GlobalFeatures != nil {
+			u.known(x, "global feature", name, u.names.GlobalFeatures)
+		}
 	case "item":
+		if name == "features" && u.place != OfEvent {
+			u.uses.Now, u.uses.Open = true, true
+			return
+		}
 		if name != "id" {
 			u.uses.Attributes = append(u.uses.Attributes, name)
 			if u.names.Attributes != nil {

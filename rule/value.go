@@ -155,6 +155,12 @@ func value(v any) ref.Val {
 		return types.Bool(v)
 	case []string:
 		return &texts{list: v}
+	case []float64:
+		list := make([]ref.Val, len(v))
+		for i := range v {
+			list[i] = types.Double(v[i])
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, list)
 	case []any:
 		list := make([]ref.Val, len(v))
 		for i := range v {
