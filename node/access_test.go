@@ -156,7 +156,7 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 // filled returns path with values for what is in braces.
 func filled(path string) string {
 	return strings.NewReplacer(
-		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey, "{destination}", "crm",
+		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey, "{destination}", "crm", "{segment}", "vip",
 	).Replace(path)
 }
 
@@ -282,7 +282,6 @@ func accessConfig(t *testing.T) config.Config {
 	cfg, off := testConfig(t.TempDir()), false
 	cfg.Keys.Sources = []config.Source{{ID: "off", Name: "off", WriteKey: "write-disabled", Enabled: &off}}
 	hooked(&cfg, "http://127.0.0.1:9") // nobody listens there, and nobody enters a segment
-	cfg.Segments = nil
 	return cfg
 }
 

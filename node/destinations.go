@@ -47,6 +47,7 @@ func (n *Node) openDestinations() error {
 	d := &destinations{n: n, dir: filepath.Join(n.cfg.Load().DataDir, "destinations")}
 	n.outlets = d
 	n.server.SetDestinations(d)
+	n.server.SetAudiences(audiences{n})
 	n.metrics.registry.MustRegister(newDestinationCollector(d))
 	for _, def := range n.cfg.Load().Destinations {
 		o := d.open(def)

@@ -236,6 +236,8 @@ func trials() map[string][]trial {
 		"PUT /v1/items/{id}":            {{secret, "", `{"attributes":{"price":2.5,"tags":["a"],"in_stock":true,"name":null}}`, 200}, {secret, "", `{"attributes":7}`, 400}, {secret, "", huge, 413}},
 		"DELETE /v1/items/{id}":         {{secret, "/v1/items/absent", "", 404}},
 		"POST /v1/items":                {{secret, "", `{"id":"a","attributes":{"x":1}}` + "\n" + `{"id":"b","deleted":true}`, 200}, {secret, "", `{`, 400}, {secret, "", huge, 400}},
+		"GET /v1/segments":              {{secret, "/v1/segments?x=1", "", 400}},
+		"GET /v1/segments/{segment}":    {{secret, "/v1/segments/looker?limit=1", "", 200}, {secret, "/v1/segments/vip?limit=0", "", 400}, {secret, "/v1/segments/absent", "", 404}},
 		"GET /v1/destinations":          {{secret, "/v1/destinations?x=1", "", 400}},
 		"GET /v1/destinations/{destination}/dead-letters": {
 			{secret, "/v1/destinations/crm/dead-letters?limit=2", "", 200}, {secret, "/v1/destinations/crm/dead-letters?limit=0", "", 400},

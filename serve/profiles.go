@@ -131,14 +131,6 @@ func (s *Server) serveFeatures(w http.ResponseWriter, r *http.Request, _ *caller
 	return s.writeJSON(w, map[string]any{"features": featuresOf(p, s.o.Clock())})
 }
 
-func (s *Server) serveSegments(w http.ResponseWriter, r *http.Request, _ *caller) error {
-	p, err := s.whose(r)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, map[string]any{"segments": s.segmentsOf(p, s.o.Clock())})
-}
-
 // Bounds of a list's page.
 const (
 	defaultPage = 50

@@ -18,7 +18,7 @@ func queries(method, path string) []string {
 		return asked
 	case "GET " + streamPath:
 		return append(asked, "placement", "visitor", "last_event_id")
-	case "GET /v1/profiles/{key}/events", "GET /v1/destinations/{destination}/dead-letters":
+	case "GET /v1/profiles/{key}/events", "GET /v1/destinations/{destination}/dead-letters", "GET /v1/segments/{segment}":
 		return []string{"limit"}
 	case "GET /v1/items":
 		return []string{"q", "cursor", "limit"}

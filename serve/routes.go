@@ -45,6 +45,8 @@ func Routes() []Route {
 		{"GET", "/v1/items/{id}", AnyKey, (*Server).serveItem},
 		{"PUT", "/v1/items/{id}", Secret, (*Server).servePut},
 		{"DELETE", "/v1/items/{id}", Secret, (*Server).serveDelete},
+		{"GET", "/v1/segments", Secret, (*Server).serveAudiences},
+		{"GET", "/v1/segments/{segment}", Secret, (*Server).serveAudience},
 		{"GET", "/v1/destinations", Secret, (*Server).serveDestinations},
 		{"GET", "/v1/destinations/{destination}/dead-letters", Secret, (*Server).serveDeadLetters},
 		{"POST", "/v1/destinations/{destination}/dead-letters/retry", Secret, (*Server).serveRetry},

@@ -222,6 +222,7 @@ type Server struct {
 	nobody  *profile.Person
 
 	destinations Destinations // nil: none
+	audiences    Audiences    // nil: none
 
 	noStore []string // values of headers that nearly every answer has
 	isJSON  []string
