@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/tidwall/gjson"
@@ -25,6 +26,10 @@ type work struct {
 	key      []byte
 	said     map[string]struct{} // keys of links and claims in this batch
 	device   bool                // the batch has a device's own event
+	treated  treated
+	gate     *Gate      // of the batch's source
+	at       netip.Addr // that location is of
+	location []byte
 }
 
 type span struct{ from, to int }
@@ -43,7 +48,7 @@ func (w *work) reset() {
 	clear(w.products)
 	clear(w.news)
 	clear(w.said)
-	w.d, w.device = draft{}, false
+	w.d, w.device, w.treated, w.gate, w.at = draft{}, false, treated{}, nil, netip.Addr{}
 	w.events, w.recs, w.spans, w.buf = w.events[:0], w.recs[:0], w.spans[:0], w.buf[:0]
 	w.products, w.news, w.known = w.products[:0], w.news[:0], w.known[:0]
 }
@@ -87,8 +92,12 @@ func (c *Collector) accept(ctx context.Context, w *work, b *Batch) (Result, erro
 	}
 	var res Result
 	var refused []fault
+	w.gate = c.o.Keys.gate(b.Source)
 	for i, raw := range b.Events {
-		if f := c.one(w, b, i, raw, received); f.bad() {
+		if f := c.one(w, b, i, raw, received); f.code == codeDropped {
+			w.treated.dropped++
+			res.Dropped++
+		} else if f.bad() {
 			res.Rejected = append(res.Rejected, Rejection{
 				Index: i, MessageID: w.d.e.MessageID, Reason: f.reason, Code: f.code,
 			})
@@ -102,6 +111,7 @@ func (c *Collector) accept(ctx context.Context, w *work, b *Batch) (Result, erro
 		res.Accepted = len(w.events)
 		c.o.Metrics.Accepted(b.Source, res.Accepted)
 	}
+	w.treated.count(c.o.Metrics, b.Source)
 	// After Append: a batch that has to be sent again must not bury its bad
 	// events twice.
 	for i := range refused {
@@ -154,6 +164,18 @@ func (c *Collector) one(w *work, b *Batch, i int, raw []byte, received attune.Mi
 			return f
 		}
 	}
+	if c.o.Geo != nil || c.o.AnonymizeIP {
+		if f := c.locate(w, b); f.bad() {
+			return f
+		}
+	}
+	if w.gate != nil {
+		ip := d.ip
+		if f := c.pass(w, b, w.gate); f.bad() {
+			return f
+		}
+		d.ip = ip
+	}
 	if f := d.settleIDs(); f.bad() {
 		return f
 	}
@@ -192,8 +214,9 @@ func (c *Collector) settle(w *work, b *Batch, received attune.Millis) fault {
 		if text == "" {
 			text = b.Agent
 		}
-		if a = c.agents.read(text); a.bot {
+		if a = c.agents.read(text); a.bot || c.isRobot(d, b) {
 			e.Flags |= attune.Bot
+			w.treated.bots++
 		}
 	}
 	from := len(w.buf)

@@ -22,9 +22,14 @@ type agent struct {
 
 // agentCache remembers what user agents say: reading one costs more than all
 // the rest of an event, and a site sees few different ones.
-type agentCache struct{ seen *aging[agent] }
+type agentCache struct {
+	seen   *aging[agent]
+	robots Robots
+}
 
-func newAgentCache(limit int) *agentCache { return &agentCache{newAging[agent](limit)} }
+func newAgentCache(limit int, robots *Robots) *agentCache {
+	return &agentCache{newAging[agent](limit), *robots}
+}
 
 func (c *agentCache) read(text string) agent {
 	if text == "" {
@@ -37,17 +42,17 @@ func (c *agentCache) read(text string) agent {
 		return a
 	}
 	text = strings.Clone(text)
-	a := readAgent(text)
+	a := readAgent(text, c.robots.agent(text))
 	c.seen.put(text, a)
 	return a
 }
 
 // readAgent reads a user agent. A headless Chrome is not taken for a bot: it
 // is what a shop's own tests and previews are made with, and the crawlers that
-// matter give their name.
-func readAgent(text string) agent {
+// matter give their name. One that is known as a robot otherwise is one.
+func readAgent(text string, robot bool) agent {
 	ua := useragent.Parse(text)
-	a := agent{bot: ua.Bot && ua.Name != useragent.HeadlessChrome}
+	a := agent{bot: robot || ua.Bot && ua.Name != useragent.HeadlessChrome}
 	kind, osVersion, browser := "", ua.OSVersion, ua.Name
 	if ua.OS == useragent.Linux {
 		osVersion = "" // Linux says the processor there

@@ -10,8 +10,9 @@
 //
 // It guarantees that an event is acknowledged only when it is durable, that a
 // bad event never sinks the good ones of its batch, that whatever is refused
-// says why, and that memory is bounded whatever is sent. It does not drop
-// repeats, keep profiles or check tracking plans.
+// says why, and that memory is bounded whatever is sent. Where a source has
+// transformations or a tracking plan, its events pass them first (see Gate). It
+// does not drop repeats or keep profiles.
 package collect
 
 import (
@@ -20,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -64,6 +66,9 @@ type Metrics interface {
 	Rejected(source, code string, events int)
 	// Refused counts requests that were turned away whole, by HTTP status.
 	Refused(status int)
+	// Treated counts events that were taken, or dropped, in another way than
+	// most: what is one of the Treated constants.
+	Treated(source, what string, events int)
 }
 
 // Options say what a Collector works with. Journal, Keys and Now are required.
@@ -75,6 +80,7 @@ type Options struct {
 	Signer      Signer   // nil: no visitor tokens are issued or believed
 	UserSecrets [][]byte // secrets of the customer's server that sign user tokens; none: none is believed
 	Devices     Devices  // nil: nothing is known of any device
+	Geo         Geo      // nil: nothing is located
 	Items       Items    // nil: events are not enriched from the catalog
 
 	// Lag reports whether the pipeline is so far behind that new events are
@@ -88,6 +94,10 @@ type Options struct {
 
 	Limits  Limits
 	Consent Consent
+	Robots  Robots
+	// AnonymizeIP takes context.ip out of events once they are located. The
+	// address of a request is never kept.
+	AnonymizeIP bool
 	// VerifiedLinks accepts links between a device and a user only when the
 	// sender proved one of the two; otherwise a claimed link is believed when
 	// the anonymousId is a UUID, which only its own browser knows.
@@ -165,6 +175,8 @@ type Batch struct {
 	// Agent is the User-Agent header of a browser's own request, "" otherwise:
 	// a server's says nothing about the person.
 	Agent string
+	// Address is where the request came from; it counts for events of devices.
+	Address netip.Addr
 	// Denied: the sender's browser denies consent for every event (Sec-GPC).
 	Denied bool
 
@@ -194,6 +206,7 @@ type Batch struct {
 // Result says what became of a Batch.
 type Result struct {
 	Accepted int
+	Dropped  int // by transformations, as configured
 	Rejected []Rejection
 	// Token names what has to be applied before a reader sees all of it. It is
 	// empty when nothing was accepted.
@@ -228,6 +241,9 @@ const (
 	CodeDeep    = "too_deep"  // nested too deeply
 	CodeTooBig  = "too_large" // over a limit
 	CodeUnsound = "unsound"   // the journal refuses it for good
+	CodePlan    = "violation" // not as the source's tracking plan has it
+	// CodeTransform: a transformation of the source failed on it.
+	CodeTransform = "transform"
 )
 
 // Collector takes events in. Its methods may be called by any number of
@@ -279,7 +295,7 @@ func New(o Options) (*Collector, error) {
 	c := &Collector{
 		o: o, journalID: st.ID, partitions: st.Partitions(),
 		links:  newLinkCache(o.Limits),
-		agents: newAgentCache(o.Limits.Agents),
+		agents: newAgentCache(o.Limits.Agents, &o.Robots),
 		dead:   newDeadLetters(o.Limits),
 	}
 	c.desk = newVisitorDesk(c)
@@ -308,3 +324,6 @@ func (noMetrics) Rejected(string, string, int) {}
 
 // Refused does nothing.
 func (noMetrics) Refused(int) {}
+
+// Treated does nothing.
+func (noMetrics) Treated(string, string, int) {}

@@ -214,6 +214,7 @@ func (c *Collector) batch(r *http.Request, who *caller, env *envelope, kind attu
 		b.Agent = r.Header.Get("User-Agent")
 		b.contact = c.sameSite(r, origin)
 	}
+	b.Address = c.address(r)
 	b.Denied = c.o.Consent.GPC && r.Header.Get("Sec-GPC") == "1"
 	return b
 }
@@ -254,9 +255,13 @@ func (c *Collector) answer(w http.ResponseWriter, r *http.Request, res *Result, 
 	}
 	b := make([]byte, 0, 128)
 	status := http.StatusOK
-	if res.Accepted > 0 {
+	if res.Accepted > 0 || res.Dropped > 0 {
 		b = append(b, `{"ok":true,"accepted":`...)
 		b = strconv.AppendInt(b, int64(res.Accepted), 10)
+		if res.Dropped > 0 {
+			b = append(b, `,"dropped":`...)
+			b = strconv.AppendInt(b, int64(res.Dropped), 10)
+		}
 	} else {
 		var text string
 		status, text = allRefused(res.Rejected, n)

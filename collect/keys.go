@@ -23,6 +23,8 @@ type Source struct {
 	Origins []string
 	// Rate is how many events a second it may send; 0 is Limits.Rate.
 	Rate float64
+	// Gate is what its events pass; nil lets everything through.
+	Gate *Gate
 }
 
 // ServerSource is the source of events that come under the server secret
@@ -37,6 +39,7 @@ type keyring struct {
 	sources []Source
 	byKey   map[string]*Source
 	secrets [][sha256.Size]byte
+	gates   map[string]*Gate // by source id; nil when no source has one
 }
 
 // NewKeys returns keys with these sources and server secrets; see Set.
@@ -68,6 +71,12 @@ func (k *Keys) Set(sources []Source, secrets []string) error {
 				s.ID, next.byKey[s.WriteKey].ID, attune.ErrInvalid))
 		}
 		next.byKey[s.WriteKey] = s
+		if s.Gate != nil {
+			if next.gates == nil {
+				next.gates = map[string]*Gate{}
+			}
+			next.gates[s.ID] = s.Gate
+		}
 	}
 	for i, s := range secrets {
 		if s == "" {
@@ -88,6 +97,15 @@ func (k *Keys) Set(sources []Source, secrets []string) error {
 // source returns the source of a write key, or nil. What it points to must not
 // be changed.
 func (k *Keys) source(writeKey string) *Source { return k.now.Load().byKey[writeKey] }
+
+// gate returns the gate of a source, nil when it has none.
+func (k *Keys) gate(source string) *Gate {
+	gates := k.now.Load().gates
+	if gates == nil {
+		return nil
+	}
+	return gates[source]
+}
 
 // isSecret reports whether s is a server secret. Digests are compared, all of
 // them and each in constant time, so that the time taken tells neither length

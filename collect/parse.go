@@ -38,6 +38,7 @@ type draft struct {
 	badName                         bool
 
 	library, agent string
+	ip             string // context.ip
 	page           pageFacts
 	campaign       [campaignFields]string
 	allowed        bool // consent
@@ -203,6 +204,8 @@ func (d *draft) contextField(name string, v gjson.Result, consent *Consent) {
 		d.library = v.Get("name").Str
 	case "userAgent":
 		d.agent = v.Str
+	case "ip":
+		d.ip = v.Str
 	case "page":
 		v.ForEach(func(k, v gjson.Result) bool {
 			d.page.field(k.Str, v)

@@ -20,6 +20,8 @@ type Compiled struct {
 	Rules    *rule.Env
 	Features *feature.Set
 	Segments *segment.Set
+	// Gates are what the events of sources pass, by the source's id.
+	Gates map[string]*Gate
 	// Placements are the built-in ones with the own ones laid over them, sorted
 	// by name.
 	Placements []recommend.Placement
@@ -48,6 +50,7 @@ func (c *Config) Compile() (*Compiled, error) {
 	out := &Compiled{Rules: env}
 	out.Features = k.compileFeatures(definitions)
 	out.Segments = k.compileSegments(definitions)
+	out.Gates = k.compileGates()
 	out.Placements = k.compilePlacements()
 	if len(k.faults) > 0 {
 		return nil, c.fresh(k.faults).err()

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/collect/transform"
 	"github.com/attune-io/attune/destination"
 	"github.com/attune-io/attune/feature"
 	"github.com/attune-io/attune/recommend"
@@ -59,6 +60,9 @@ type Config struct {
 	// Placements by name; one named as a built-in replaces it.
 	Placements map[string]recommend.Placement `yaml:"placements" json:"placements"`
 
+	// Collect says what is made of events as they come in.
+	Collect Collect `yaml:"collect" json:"collect"`
+
 	// Destinations are told what people enter and leave.
 	Destinations []destination.Definition `yaml:"destinations" json:"destinations"`
 
@@ -94,6 +98,12 @@ type Source struct {
 	Origins []string `yaml:"origins" json:"origins"`
 	// RateLimit is in events a second; 0 is none.
 	RateLimit float64 `yaml:"rate_limit" json:"rate_limit"`
+	// Transform changes its events as they come in.
+	Transform []transform.Step `yaml:"transform" json:"transform,omitempty"`
+	// Plan names one of Collect.Plans; "" is none.
+	Plan string `yaml:"plan" json:"plan,omitempty"`
+	// Violations of the plan are allowed ("" too) or dropped.
+	Violations string `yaml:"violations" json:"violations,omitempty"`
 }
 
 // On reports whether the source is enabled.

@@ -229,6 +229,7 @@ func TestDiff(t *testing.T) {
 		"log: {level: debug}": {{"log.level", Live}},
 		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                   {{"limits", Restart}},
 		"destinations: [{name: a, kind: webhook, url: x, secret: y}]":                     {{"destinations", Live}},
+		"collect: {plans: [{name: a, events: {}}]}":                                       {{"collect.plans", Live}},
 		"features: [{name: a, kind: count, on: [page]}]":                                  {{"features", Rebuild}},
 		"defaults: {features: false, placements: false}":                                  {{"features", Rebuild}, {"placements", Live}},
 		"placements: {a: {generators: [{kind: popular}]}}\nkeys: {server_secrets: [abc]}": {{"keys", Live}, {"placements", Live}},

@@ -95,6 +95,9 @@ func (s *shape) node(n ast.Node, path string, want *schema) bool {
 		}
 		return false
 	}
+	if want.free() {
+		return s.anything(n, path, want)
+	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		return s.expect(at, path, want, "object", "a mapping") && s.mapping(n, path, want)
@@ -107,6 +110,29 @@ func (s *shape) node(n ast.Node, path string, want *schema) bool {
 		return false
 	default:
 		return s.scalar(n, at, path, want)
+	}
+}
+
+// free reports whether a value may be anything: a schema without a word on it.
+func (s *schema) free() bool { return len(s.Type) == 0 && s.Ref == "" }
+
+// anything checks n where any value is right, so that the places inside of it
+// are known.
+func (s *shape) anything(n ast.Node, path string, want *schema) bool {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return s.mapping(n, path, &schema{Additional: extra{want}})
+	case *ast.SequenceNode:
+		ok := true
+		for i, v := range n.Values {
+			ok = s.node(v, path+"["+strconv.Itoa(i)+"]", want) && ok
+		}
+		return ok
+	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode, *ast.MergeKeyNode, *ast.MappingValueNode:
+		s.fault(placeOf(n), path, "", "anchors, aliases and tags are not supported; write the value out")
+		return false
+	default:
+		return true
 	}
 }
 

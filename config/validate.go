@@ -19,6 +19,7 @@ func (c *Config) Validate() error {
 	v.addresses()
 	v.keys()
 	v.bounds()
+	v.bots()
 	v.destinations()
 	v.search()
 	for _, n := range []struct {

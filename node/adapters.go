@@ -20,11 +20,11 @@ import (
 // The rooms on the road do not know each other. What is below turns what one
 // offers into what another asks for, and does nothing else.
 
-func sources(k config.Keys) []collect.Source {
+func sources(k config.Keys, gates map[string]*config.Gate) []collect.Source {
 	out := make([]collect.Source, len(k.Sources))
 	for i := range k.Sources {
 		s := &k.Sources[i]
-		out[i] = collect.Source{ID: s.ID, Name: s.Name, WriteKey: s.WriteKey, Enabled: s.On(), Origins: s.Origins, Rate: s.RateLimit}
+		out[i] = collect.Source{ID: s.ID, Name: s.Name, WriteKey: s.WriteKey, Enabled: s.On(), Origins: s.Origins, Rate: s.RateLimit, Gate: gateOf(gates[s.ID])}
 	}
 	return out
 }

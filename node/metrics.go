@@ -22,6 +22,7 @@ type metrics struct {
 	accepted  *prometheus.CounterVec   // by source
 	rejected  *prometheus.CounterVec   // by source and reason
 	refused   *prometheus.CounterVec   // by HTTP status
+	treated   *prometheus.CounterVec   // by source and outcome
 	decided   *prometheus.CounterVec   // by placement
 	fellBack  *prometheus.CounterVec   // by placement and reason
 	latency   *prometheus.HistogramVec // of decisions, by placement
@@ -59,6 +60,7 @@ func newMetrics() *metrics {
 		accepted: counter("events_accepted_total", "Events that are durable.", "source"),
 		rejected: counter("events_rejected_total", "Events that were refused, by reason.", "source", "reason"),
 		refused:  counter("requests_refused_total", "Requests that were turned away whole, by HTTP status.", "status"),
+		treated:  counter("events_treated_total", "Events with an outcome of their own: dropped by a transformation, transform_failed, violation of a plan (taken), bot.", "source", "outcome"),
 		decided:  counter("decisions_total", "Answered placements.", "placement"),
 		fellBack: counter("decision_fallback_total", "Placements that a fallback answered, by why: late, full, panic, or the step's name.", "placement", "reason"),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -73,7 +75,7 @@ func newMetrics() *metrics {
 		reloads: counter("config_reloads_total", "Configuration reloads, by result.", "result"),
 	}
 	m.answers.Store(&map[answer]counts{})
-	m.registry.MustRegister(m.accepted, m.rejected, m.refused, m.decided, m.fellBack, m.latency, m.folded, m.freshness, m.dropped, m.streams, m.reloads,
+	m.registry.MustRegister(m.accepted, m.rejected, m.refused, m.treated, m.decided, m.fellBack, m.latency, m.folded, m.freshness, m.dropped, m.streams, m.reloads,
 		buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -109,6 +111,11 @@ func (m *metrics) Rejected(source, code string, events int) {
 
 // Refused counts requests that were turned away whole.
 func (m *metrics) Refused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+// Treated counts events with an outcome of their own.
+func (m *metrics) Treated(source, what string, events int) {
+	m.treated.WithLabelValues(source, what).Add(float64(events))
+}
 
 // Decided counts an answered placement.
 func (m *metrics) Decided(placement, reason string, took time.Duration) {

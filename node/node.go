@@ -20,6 +20,7 @@ import (
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/catalog"
 	"github.com/attune-io/attune/collect"
+	"github.com/attune-io/attune/collect/geo"
 	"github.com/attune-io/attune/config"
 	"github.com/attune-io/attune/console"
 	"github.com/attune-io/attune/identity"
@@ -106,6 +107,7 @@ type edge struct {
 	recorder  *serve.Recorder
 	hub       serve.Hub
 	outlets   *destinations
+	places    *geo.Places // nil: nothing is located
 }
 
 // eyes are what operators look through.
@@ -259,7 +261,10 @@ func (n *Node) buildEngine(c *config.Compiled) error {
 func (n *Node) openEdge(cfg *config.Config) error {
 	secrets := cfg.EffectiveKeys()
 	var err error
-	if n.keys, err = collect.NewKeys(sources(secrets), secrets.ServerSecrets); err != nil {
+	if n.keys, err = collect.NewKeys(sources(secrets, n.rules.Load().Gates), secrets.ServerSecrets); err != nil {
+		return err
+	}
+	if err = n.openPlaces(cfg); err != nil {
 		return err
 	}
 	n.collector, err = collect.New(collect.Options{
@@ -278,6 +283,8 @@ func (n *Node) openEdge(cfg *config.Config) error {
 		Consent:       collect.Consent{Categories: cfg.Identity.ConsentCategories, GPC: cfg.Identity.SecGPC},
 		VerifiedLinks: cfg.Identity.Links == config.LinksVerified,
 		TrustProxy:    cfg.TrustProxy,
+		Geo:           n.geo(), AnonymizeIP: cfg.Collect.Geo.AnonymizeIP,
+		Robots: collect.Robots{Agents: cfg.Collect.Bots.Patterns(), Networks: cfg.Collect.Bots.Prefixes()},
 	})
 	if err != nil {
 		return err
@@ -321,6 +328,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.housekeep(rooms) })
 	group.Go(func() error { return n.outlets.run(rooms) })
 	group.Go(func() error { return n.retriever.run(rooms) })
+	group.Go(func() error { return n.watchPlaces(rooms) })
 	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
 	before := n.journal.Status()
 	group.Go(func() error { n.recall(rooms, before); return nil })

@@ -109,7 +109,7 @@ func (n *Node) Reload(next config.Config) error {
 	if err := n.buildEngine(compiled); err != nil {
 		return err
 	}
-	if err := n.keys.Set(sources(secrets), secrets.ServerSecrets); err != nil {
+	if err := n.keys.Set(sources(secrets, compiled.Gates), secrets.ServerSecrets); err != nil {
 		return err
 	}
 	n.rules.Store(compiled)

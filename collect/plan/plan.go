@@ -171,7 +171,7 @@ func schemaFaults(err error) []*Fault {
 	var cause *jsonschema.ValidationError
 	if !errors.As(err, &invalid) || !errors.As(invalid.Err, &cause) {
 		if errors.As(err, &f) {
-			return []*Fault{f}
+			return []*Fault{{Keys: f.Keys, What: f.What}}
 		}
 		var re *jsonschema.InvalidRegexError
 		var load *jsonschema.LoadURLError
@@ -179,6 +179,9 @@ func schemaFaults(err error) []*Fault {
 		case errors.As(err, &re):
 			return []*Fault{{Keys: pointer(re.URL), What: fmt.Sprintf("%q is no pattern: %v", re.Regex, re.Err)}}
 		case errors.As(err, &load):
+			if errors.As(load.Err, &f) {
+				return []*Fault{f}
+			}
 			return []*Fault{{What: attune.Message(load.Err)}}
 		default:
 			return []*Fault{{What: strings.ReplaceAll(err.Error(), base+"#", "")}}
@@ -186,10 +189,22 @@ func schemaFaults(err error) []*Fault {
 	}
 	var out []*Fault
 	leaves(cause, func(e *jsonschema.ValidationError) {
-		out = append(out, &Fault{Keys: slices.Clone(e.InstanceLocation), What: words(e)})
+		out = append(out, &Fault{Keys: slices.Clone(e.InstanceLocation), What: choices(e)})
 	})
 	slices.SortFunc(out, func(a, b *Fault) int { return slices.Compare(a.Keys, b.Keys) })
 	return slices.CompactFunc(out, func(a, b *Fault) bool { return slices.Equal(a.Keys, b.Keys) })
+}
+
+// choices says what would have been right instead of e, of a choice each.
+func choices(e *jsonschema.ValidationError) string {
+	if len(e.Causes) == 0 {
+		return words(e)
+	}
+	var list []string
+	for _, c := range e.Causes {
+		list = append(list, choices(c))
+	}
+	return clip(strings.Join(list, ", or: "))
 }
 
 // pointer returns the members that a location names behind its "#".
