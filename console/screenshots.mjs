@@ -58,7 +58,11 @@ const changed = (page, placement, was) => page.waitForFunction(([s, w]) => {
   const now = [...document.querySelectorAll(s)].map((c) => c.dataset.id).join(" ");
   return now && now !== w;
 }, [card(placement), was]);
-const drawn = (page) => page.waitForFunction(() => [...document.images].filter((i) => i.getBoundingClientRect().top < innerHeight && i.getBoundingClientRect().left < innerWidth).every((i) => i.complete));
+// drawn waits for the covers, but not for one that the browser puts off.
+const drawn = (page) => page.waitForFunction(() => [...document.images].every((i) => {
+  const at = i.getBoundingClientRect();
+  return !at.width || at.top > innerHeight || at.right > innerWidth || i.complete;
+}), undefined, { timeout: 5000 }).catch(() => {});
 
 const shopping = await context({ viewport: { width: Number(width), height: 860 } });
 const home = await shopping.newPage();

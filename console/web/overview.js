@@ -14,7 +14,7 @@ export function mount(el) {
   const plots = [
     new Plot({ title: "Events", note: "a second", format: rate, series: [
       { name: "accepted", get: (p) => p.accepted }, { name: "rejected", get: (p) => p.rejected }] }),
-    new Plot({ title: "Event to decision", note: "in whole ms, from receipt", format: wholeMs, least: 4, series: [
+    new Plot({ title: "Event to decision", note: "in whole ms, from receipt", format: wholeMs, whole: true, series: [
       { name: "p50", get: (p) => p.reflect_p50 }, { name: "p99", get: (p) => p.reflect_p99 }] }),
     new Plot({ title: "Decision latency", note: "ms from request to answer", format: ms, log: true, series: [
       { name: "p50", get: (p) => p.decide_p50 }, { name: "p99", get: (p) => p.decide_p99 }] }),

@@ -7,9 +7,10 @@ const pad = { left: 38, right: 6, top: 6, bottom: 18 };
 export class Plot {
   // series: [{name, get(point) → number|null}], in the order of their colours;
   // format writes a value with its unit. The value axis ends at most when that
-  // is given, and not below least; log makes it one of powers of ten, for latencies.
-  constructor({ title, note, series, format, most, least = 0, log = false, window = 300_000 }) {
-    Object.assign(this, { series, format, most, least, log, window, points: [] });
+  // is given; log makes it one of powers of ten, for latencies, and whole does so
+  // with a 0 below them, for what is known in whole units.
+  constructor({ title, note, series, format, most, log = false, whole = false, window = 300_000 }) {
+    Object.assign(this, { series, format, most, log, whole, window, points: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": title });
     this.tip = h("div", { class: "tip", hidden: true });
     this.keys = h("span", { class: "pills" });
@@ -38,13 +39,18 @@ export class Plot {
   // axis returns the ticks of the value axis, the lowest first, and where a
   // value is on it: 0 at its foot, 1 at its top.
   axis() {
-    let most = this.log ? 0 : this.least, least = Infinity;
+    let most = 0, least = Infinity;
     for (const p of this.points) {
       for (const s of this.series) {
         const v = s.get(p) ?? 0;
         most = Math.max(most, v);
         if (v > 0) least = Math.min(least, v);
       }
+    }
+    if (this.whole) {
+      const high = Math.max(1, Math.ceil(Math.log10(most || 1)));
+      const ticks = [0, ...Array.from({ length: high + 1 }, (_, i) => 10 ** i)];
+      return { ticks, at: (v) => (v < 1 ? v : 1 + Math.log10(v)) / (high + 1) };
     }
     if (this.log) {
       const low = most ? Math.floor(Math.log10(least)) : 0;

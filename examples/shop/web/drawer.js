@@ -119,7 +119,7 @@ export class Drawer {
       .reduce((sum, e) => sum + e.responseStart - e.requestStart, 0);
     if (!wait || this.events[0] !== entry) return;
     const deciding = Math.min(kept?.micros ? kept.micros / 1000 : 0, wait);
-    const rows = [["server, deciding", kept?.micros ? ms(deciding) : "not known"], ["server, storing the event, and the way", ms(wait - deciding)], ["this browser", ms(Math.max(0, entry.decided - wait))]];
+    const rows = [["server, deciding", kept?.micros ? ms(deciding) : "not known"], ["server, storing, and the way", ms(wait - deciding)], ["this browser", ms(Math.max(0, entry.decided - wait))]];
     this.split.replaceChildren(...rows.map(([what, took]) => h("li", {}, h("i", { "aria-hidden": "true" }), h("span", {}, what), h("b", {}, took))));
     const last = document.getElementById("last");
     last.textContent = "server " + ms(wait);
