@@ -328,7 +328,7 @@ func (a *ask) deadline(d Decider) int {
 func unknownMember(name string) string {
 	known := []string{
 		"user_id", "anonymous_id", "user_token", "events", "after", "deadline_ms", "explain", "context",
-		"placements", "placement", "id", "item", "items", "limit", "query",
+		"placements", "placement", "id", "item", "items", "limit", "query", "filters", "facets",
 		"dedup", "fields", "date_range", "blacklist", "offset",
 	}
 	var snake []byte

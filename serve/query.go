@@ -11,11 +11,13 @@ import (
 // the credentials, which every route reads.
 func queries(method, path string) []string {
 	asked := []string{
-		"item", "items", "query", "limit", "user_id", "anonymous_id", "after", "deadline_ms", "explain",
+		"item", "items", "query", "filters", "facets", "limit", "user_id", "anonymous_id", "after", "deadline_ms", "explain",
 	}
 	switch method + " " + path {
 	case "GET /v1/recommend/{placement}":
 		return asked
+	case "GET /v1/recommend/{placement}/all":
+		return []string{"limit", "segment", "cursor", "log"}
 	case "GET " + streamPath:
 		return append(asked, "placement", "visitor", "last_event_id")
 	case "GET /v1/profiles/{key}/events", "GET /v1/destinations/{destination}/dead-letters", "GET /v1/segments/{segment}":
