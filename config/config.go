@@ -157,6 +157,9 @@ type Profiles struct {
 	CacheBytes Size   `yaml:"cache_bytes" json:"cache_bytes"`
 	// Checkpoint is the pause between two writes of what changed.
 	Checkpoint feature.Duration `yaml:"checkpoint" json:"checkpoint"`
+	// UnclaimedTTL is how long history that is nobody's is kept after the last
+	// event of its device; 0 keeps it for ever.
+	UnclaimedTTL feature.Duration `yaml:"unclaimed_ttl" json:"unclaimed_ttl"`
 }
 
 // Defaults switch what is built in.
@@ -207,7 +210,7 @@ func Default() Config {
 			PendingBytes: 256 << 20, LagEvents: 1_000_000, DeadLetters: 10_000,
 		},
 		Journal:  Journal{Kind: KindDisk, TailBytes: 64 << 20},
-		Profiles: Profiles{Kind: KindDisk, CacheBytes: 256 << 20, Checkpoint: feature.Duration(time.Second)},
+		Profiles: Profiles{Kind: KindDisk, CacheBytes: 256 << 20, Checkpoint: feature.Duration(time.Second), UnclaimedTTL: feature.Duration(90 * 24 * time.Hour)},
 		Search:   defaultSearch(),
 		Defaults: Defaults{Features: true, Placements: true},
 		Log:      Log{Level: "info", Format: "json"},

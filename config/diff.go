@@ -48,7 +48,12 @@ func Diff(old, next *Config) []Change {
 		{"identity", Restart, func(c *Config) any { return c.Identity }},
 		{"limits", Restart, func(c *Config) any { return c.Limits }},
 		{"journal", Restart, func(c *Config) any { return c.Journal }},
-		{"profiles", Restart, func(c *Config) any { return c.Profiles }},
+		{"profiles", Restart, func(c *Config) any {
+			p := c.Profiles
+			p.UnclaimedTTL = 0
+			return p
+		}},
+		{"profiles.unclaimed_ttl", Live, func(c *Config) any { return c.Profiles.UnclaimedTTL }},
 		{"search", Restart, func(c *Config) any { return c.Search }},
 		{"features", Rebuild, func(c *Config) any { return c.AllFeatures() }},
 		{"segments", Live, func(c *Config) any { return c.Segments }},

@@ -181,6 +181,9 @@ func (v *validation) bounds() {
 	if p := time.Duration(c.Profiles.Checkpoint); p < 10*time.Millisecond || p > time.Hour {
 		v.fault("profiles.checkpoint", "%s: want 10ms to 1h", c.Profiles.Checkpoint)
 	}
+	if k := c.Profiles.UnclaimedTTL; k != 0 && k < feature.Duration(time.Hour) {
+		v.fault("profiles.unclaimed_ttl", "%s: want at least 1h, or 0 for ever", k)
+	}
 	if r := c.Journal.Retention; r != 0 && r < feature.Duration(24*time.Hour) {
 		v.fault("journal.retention", "%s: want at least 1d (repeats are recognized for a day), or 0 for ever", r)
 	}

@@ -47,6 +47,9 @@ type Options struct {
 	Clock func() attune.Millis
 	// Tick is how often expiring windows are looked for; 0 is the pipeline's.
 	Tick time.Duration
+	// Expiry is how often devices that went quiet are looked for; 0 is six
+	// hours.
+	Expiry time.Duration
 	// File is the configuration's file, watched for changes; "" is none.
 	File string
 	// Read gives the configuration again when File changed. Required with it.
@@ -327,6 +330,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.recorder.Run(rooms) })
 	group.Go(func() error { return n.housekeep(rooms) })
 	group.Go(func() error { return n.outlets.run(rooms) })
+	group.Go(func() error { return n.expire(rooms) })
 	group.Go(func() error { return n.retriever.run(rooms) })
 	group.Go(func() error { return n.watchPlaces(rooms) })
 	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
