@@ -222,7 +222,7 @@ func (e *Engine) plan(p *Placement) (*plan, error) {
 		out.gens = append(out.gens, g)
 	}
 	chain := p.Fallback
-	if chain == nil {
+	if chain == nil && len(p.Generators) > 0 { // content alone is filled up with nothing
 		chain = []Step{{Kind: Trending}, {Kind: Popular}, {Kind: Newest}}
 	}
 	for _, step := range chain {

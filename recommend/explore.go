@@ -33,9 +33,6 @@ func (s *scratch) explore(at int, mask uint64, c choice) (slot int, chance float
 	if c.rank < m {
 		greedy += each
 	}
-	if c.n > m && c.rank >= m && share == 1 {
-		greedy = 0
-	}
 	coin := mix(s.q.Seed ^ s.plan.merch.salt + uint64(at)*golden64) //nolint:gosec // a position
 	if unit(coin) >= share {
 		return c.pick, greedy

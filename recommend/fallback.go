@@ -198,6 +198,9 @@ func (e *Engine) Quick(q *Query) *attune.Answer {
 		list = *ready
 	}
 	name := Popular
+	if len(s.plan.gens) == 0 {
+		list = nil // content alone
+	}
 	if len(q.Items) > 0 && s.restricted {
 		list, name = s.given, Items
 	}

@@ -47,7 +47,9 @@ func newWorld(tb testing.TB) *world {
 	store, err := disk.Open(disk.Options{Dir: tb.TempDir(), Cache: 1 << 20})
 	check(tb, err)
 	tb.Cleanup(func() { check(tb, store.Close()) })
-	set, err := feature.Compile(feature.Defaults(), nil)
+	set, err := feature.Compile(append(feature.Defaults(), feature.Definition{
+		Name: "impressions", Kind: feature.KindLast, On: []string{"Recommendation Viewed"}, Value: "item.id", N: 500,
+	}), nil)
 	check(tb, err)
 	env, err := rule.New(rule.Names{})
 	check(tb, err)
