@@ -36,7 +36,9 @@ var layout = map[string]string{
 	"profile/disk":        ". profile",
 	"profile/profiletest": ". profile",
 	"search":              ". catalog",
-	"search/bleve":        ". search",
+	"search/terms":        ". search",
+	"search/bleve":        ". search search/terms",
+	"search/elastic":      ". search search/terms",
 	"search/searchtest":   ". search",
 
 	// The road, in the order an event walks it.

@@ -19,6 +19,7 @@ import (
 	"github.com/attune-io/attune/recommend"
 	"github.com/attune-io/attune/search"
 	"github.com/attune-io/attune/search/bleve"
+	"github.com/attune-io/attune/search/elastic"
 )
 
 // searchDir is the folder of the embedded search index.
@@ -123,6 +124,11 @@ func (f *retriever) open() (search.Index, error) {
 	switch f.cfg.Backend {
 	case config.SearchAuto, config.SearchBleve:
 		return bleve.Open(bleve.Options{Dir: f.dir, Settings: f.cfg.Settings(), Log: f.log})
+	case config.SearchElastic:
+		e := &f.cfg.Elastic
+		return elastic.Open(elastic.Options{
+			URL: e.URL, Index: e.Index, Username: e.Username, Password: e.Password, APIKey: e.APIKey, Settings: f.cfg.Settings(), Log: f.log,
+		})
 	default:
 		return nil, fmt.Errorf("search.backend %q: want auto, bleve, elastic or none: %w", f.cfg.Backend, attune.ErrInvalid)
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/blevesearch/bleve/v2"
+	"github.com/blevesearch/bleve/v2/analysis"
 	"github.com/blevesearch/bleve/v2/document"
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	"github.com/blevesearch/bleve/v2/search/query"
@@ -30,6 +31,7 @@ import (
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/search"
+	"github.com/attune-io/attune/search/terms"
 )
 
 // The fields of a document: its words, their first letters, its bucket, and by
@@ -65,7 +67,7 @@ type Options struct {
 // Index is a search.Index.
 type Index struct {
 	o       Options
-	analyse *analyser
+	analyse *terms.Analyser
 
 	// mu guards against Close and a new beginning, which exchange ix.
 	mu      sync.RWMutex
@@ -81,7 +83,7 @@ func Open(o Options) (*Index, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a, err := newAnalyser(o.Settings.Language)
+	a, err := terms.New(o.Settings.Language)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +238,8 @@ func (x *Index) Apply(ctx context.Context, b *search.Batch) (err error) {
 
 func (x *Index) document(d *search.Document) *document.Document {
 	out := document.NewDocument(d.ID)
-	out.AddField(document.NewTextFieldCustom(wordsField, nil, nil, index.IndexField, text{x.analyse, d.Text}))
-	out.AddField(document.NewTextFieldCustom(beginningsField, nil, nil, index.IndexField, beginnings{x.analyse, d.Text}))
+	out.AddField(document.NewTextFieldCustom(wordsField, nil, nil, index.IndexField, given(x.analyse.Append(nil, d.Text))))
+	out.AddField(document.NewTextFieldCustom(beginningsField, nil, nil, index.IndexField, given(x.analyse.AppendBeginnings(nil, d.Text))))
 	bucket := strconv.Itoa(search.BucketOf(d.ID))
 	out.AddField(document.NewTextFieldCustom(bucketField, nil, []byte(bucket), index.IndexField|index.SkipFreqNorm, nil))
 	for _, k := range d.Keywords {
@@ -248,6 +250,19 @@ func (x *Index) document(d *search.Document) *document.Document {
 		out.AddField(document.NewNumericFieldWithIndexingOptions(numberPrefix+n.Attribute, nil, n.Value, index.IndexField))
 	}
 	return out
+}
+
+// given is an analyser whose terms are known.
+type given []string
+
+// Analyze returns the terms. Its argument is not looked at.
+func (g given) Analyze([]byte) analysis.TokenStream {
+	stream, tokens := make(analysis.TokenStream, len(g)), make([]analysis.Token, len(g))
+	for i, term := range g {
+		tokens[i] = analysis.Token{Term: []byte(term), Type: analysis.AlphaNumeric, Position: i + 1}
+		stream[i] = &tokens[i]
+	}
+	return stream
 }
 
 func encode(s *search.Sums) []byte {

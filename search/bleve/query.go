@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/search"
+	"github.com/attune-io/attune/search/terms"
 )
 
 // What a word may stand for is bounded: the most frequent terms that begin with
@@ -84,7 +85,7 @@ const minScore = 1e-9
 // query builds the conjunction of the words and the filters.
 func (x *Index) query(q *search.Query) (query.Query, error) {
 	var all []query.Query
-	words := x.analyse.weighty(q.Words)
+	words := x.analyse.Weighty(q.Words)
 	if len(words) > 0 {
 		clauses, err := x.words(words, q)
 		if err != nil {
@@ -128,12 +129,12 @@ func (x *Index) words(words []string, q *search.Query) ([]query.Query, error) {
 	defer r.Close() //nolint:errcheck // it was only read
 	var clauses []query.Query
 	for i, word := range words {
-		terms, err := x.expand(r, word, i == len(words)-1, q)
+		choices, err := x.expand(r, word, i == len(words)-1, q)
 		if err != nil {
 			return nil, err
 		}
-		if len(terms) > 0 {
-			clauses = append(clauses, anyOf(terms))
+		if len(choices) > 0 {
+			clauses = append(clauses, anyOf(choices))
 		}
 	}
 	return clauses, nil
@@ -149,31 +150,31 @@ type expansion struct {
 
 // expand returns the terms of the index that word may stand for.
 func (x *Index) expand(r index.IndexReader, word string, last bool, q *search.Query) ([]expansion, error) {
-	exact := x.analyse.term(word)
-	terms := []expansion{{term: exact, boost: 1}}
+	exact := x.analyse.Term(word)
+	choices := []expansion{{term: exact, boost: 1}}
 	if last {
-		prefix := x.analyse.folded(word)
-		if utf8.RuneCountInString(prefix) <= maxBeginning {
-			return append(terms, expansion{term: prefix, boost: prefixBoost, short: true}), nil
+		prefix := x.analyse.Folded(word)
+		if utf8.RuneCountInString(prefix) <= terms.MaxBeginning {
+			return append(choices, expansion{term: prefix, boost: prefixBoost, short: true}), nil
 		}
 		begun, err := prefixed(r, prefix)
 		if err != nil {
 			return nil, err
 		}
-		terms = append(terms, begun...)
+		choices = append(choices, begun...)
 	}
 	if errs := q.Typos.Of(word); q.Match >= search.Typos && errs > 0 {
 		meant, err := misspelt(r, exact, errs)
 		if err != nil {
 			return nil, err
 		}
-		terms = append(terms, meant...)
+		choices = append(choices, meant...)
 	}
 	// The best reason for each.
-	slices.SortStableFunc(terms, func(a, b expansion) int {
+	slices.SortStableFunc(choices, func(a, b expansion) int {
 		return cmp.Or(strings.Compare(a.term, b.term), cmp.Compare(b.boost, a.boost))
 	})
-	return slices.CompactFunc(terms, func(a, b expansion) bool { return a.term == b.term }), nil
+	return slices.CompactFunc(choices, func(a, b expansion) bool { return a.term == b.term }), nil
 }
 
 // prefixed returns the most frequent terms that begin with prefix.
@@ -183,7 +184,7 @@ func prefixed(r index.IndexReader, prefix string) ([]expansion, error) {
 		return nil, err
 	}
 	defer d.Close() //nolint:errcheck // it was only read
-	var terms []expansion
+	var choices []expansion
 	for range maxLooked {
 		e, err := d.Next()
 		if err != nil {
@@ -192,9 +193,9 @@ func prefixed(r index.IndexReader, prefix string) ([]expansion, error) {
 		if e == nil {
 			break
 		}
-		terms = append(terms, expansion{term: e.Term, boost: prefixBoost, count: e.Count})
+		choices = append(choices, expansion{term: e.Term, boost: prefixBoost, count: e.Count})
 	}
-	return most(terms, maxPrefixed), nil
+	return most(choices, maxPrefixed), nil
 }
 
 // misspelt returns the terms that are at most errs errors from term, the nearest
@@ -215,7 +216,7 @@ func misspelt(r index.IndexReader, term string, errs int) ([]expansion, error) {
 		return nil, err
 	}
 	defer d.Close() //nolint:errcheck // it was only read
-	var terms []expansion
+	var choices []expansion
 	for range maxLooked {
 		e, err := d.Next()
 		if err != nil {
@@ -228,31 +229,31 @@ func misspelt(r index.IndexReader, term string, errs int) ([]expansion, error) {
 		if _, distance := automaton.MatchAndDistance(e.Term); distance > 1 {
 			boost *= misspeltBoost
 		}
-		terms = append(terms, expansion{term: e.Term, boost: boost})
+		choices = append(choices, expansion{term: e.Term, boost: boost})
 	}
-	return most(terms, maxMisspelt), nil
+	return most(choices, maxMisspelt), nil
 }
 
-// most returns the n best of terms, by boost, then frequency.
-func most(terms []expansion, n int) []expansion {
-	slices.SortFunc(terms, func(a, b expansion) int {
+// most returns the n best of choices, by boost, then frequency.
+func most(choices []expansion, n int) []expansion {
+	slices.SortFunc(choices, func(a, b expansion) int {
 		return cmp.Or(cmp.Compare(b.boost, a.boost), cmp.Compare(b.count, a.count), strings.Compare(a.term, b.term))
 	})
-	return terms[:min(len(terms), n)]
+	return choices[:min(len(choices), n)]
 }
 
-// anyOf matches a document that has one of terms. The library multiplies such a
+// anyOf matches a document that has one of the terms. The library multiplies such a
 // score by the share of terms that a document has, which would make a word count
 // the less the more it may stand for: the boosts take that back.
-func anyOf(terms []expansion) query.Query {
-	list := make([]query.Query, len(terms))
-	for i, t := range terms {
+func anyOf(choices []expansion) query.Query {
+	list := make([]query.Query, len(choices))
+	for i, t := range choices {
 		one := query.NewTermQuery(t.term)
 		one.SetField(wordsField)
 		if t.short {
 			one.SetField(beginningsField)
 		}
-		one.SetBoost(t.boost * float64(len(terms)))
+		one.SetBoost(t.boost * float64(len(choices)))
 		list[i] = one
 	}
 	if len(list) == 1 {

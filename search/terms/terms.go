@@ -1,4 +1,7 @@
-package bleve
+// Package terms turns the words of a language into the terms of an index, the
+// same ones for every backend, so that what is found does not depend on which
+// one looks. The rules of the languages are the bleve library's.
+package terms
 
 import (
 	"fmt"
@@ -26,17 +29,17 @@ import (
 	"github.com/attune-io/attune/search"
 )
 
-// analyser turns words into the terms of the index: without accents, and in the
-// form that the language's other forms share. It is safe for concurrent use.
-type analyser struct {
+// Analyser turns words into terms: without accents, and in the form that the
+// language's other forms share. Any number of goroutines may use it.
+type Analyser struct {
 	fold analysis.CharFilter
 	stem analysis.TokenFilter // nil: words are taken as they are
 	stop analysis.TokenMap    // words that say nothing by themselves
 }
 
-// newAnalyser returns the analyser of a language of search.Languages.
-func newAnalyser(language string) (*analyser, error) {
-	a := &analyser{fold: asciifolding.New()}
+// New returns the analyser of a language of search.Languages.
+func New(language string) (*Analyser, error) {
+	a := &Analyser{fold: asciifolding.New()}
 	stem, stop := filters(language)
 	if stem == "" {
 		if language != "none" {
@@ -94,25 +97,25 @@ func filters(language string) (stem, stop string) {
 	}
 }
 
-// folded returns a word without accents.
-func (a *analyser) folded(word string) string { return string(a.fold.Filter([]byte(word))) }
+// Folded returns a word without accents.
+func (a *Analyser) Folded(word string) string { return string(a.fold.Filter([]byte(word))) }
 
-// term returns the term of a word. The stemmer sees the accents, which its rules
+// Term returns the term of a word. The stemmer sees the accents, which its rules
 // may ask for.
-func (a *analyser) term(word string) string {
+func (a *Analyser) Term(word string) string {
 	if a.stem == nil {
-		return a.folded(word)
+		return a.Folded(word)
 	}
 	stream := a.stem.Filter(analysis.TokenStream{&analysis.Token{Term: []byte(word), Type: analysis.AlphaNumeric, Position: 1}})
 	if len(stream) == 0 || len(stream[0].Term) == 0 {
-		return a.folded(word)
+		return a.Folded(word)
 	}
 	return string(a.fold.Filter(stream[0].Term))
 }
 
-// weighty returns words without those that say nothing by themselves, unless no
+// Weighty returns words without those that say nothing by themselves, unless no
 // other is left. The last is kept: it may be the beginning of another.
-func (a *analyser) weighty(words []string) []string {
+func (a *Analyser) Weighty(words []string) []string {
 	var kept []string
 	for i, w := range words {
 		if i == len(words)-1 || !a.stop[w] {
@@ -125,68 +128,52 @@ func (a *analyser) weighty(words []string) []string {
 	return kept
 }
 
-// text analyses the texts of one document as one: a word counts as often as its
+// Append appends the terms of the texts of one document: each as often as its
 // text weighs. That is BM25 over weighted fields in its simple form (Robertson,
 // Zaragoza, Taylor: Simple BM25 extension to multiple weighted fields, CIKM
 // 2004), and a word costs one list of documents, however many fields there are.
-type text struct {
-	*analyser
-
-	parts []search.Text
-}
-
-// Analyze returns the terms of all parts. Its argument is not looked at.
-func (t text) Analyze([]byte) analysis.TokenStream {
-	var stream analysis.TokenStream
-	for _, part := range t.parts {
-		for _, word := range search.Words(part.Value) {
-			term := []byte(t.term(word))
-			for range part.Weight {
-				stream = append(stream, &analysis.Token{Term: term, Type: analysis.AlphaNumeric, Position: len(stream) + 1})
+func (a *Analyser) Append(terms []string, texts []search.Text) []string {
+	for _, text := range texts {
+		for _, word := range search.Words(text.Value) {
+			term := a.Term(word)
+			for range text.Weight {
+				terms = append(terms, term)
 			}
 		}
 	}
-	return stream
+	return terms
 }
 
-// maxBeginning is the longest beginning of a word, in letters, that is a term.
-// So few letters begin too many words to look for each of them.
-const maxBeginning = 3
+// MaxBeginning is the longest beginning of a word, in letters, that is a term of
+// its own. So few letters begin too many words to look for each of them.
+const MaxBeginning = 3
 
-// beginnings analyses the texts of one document as the first letters of their
-// words, but for texts of little weight: nobody begins to type what is somewhere
-// in a description.
-type beginnings struct {
-	*analyser
+// minBeginning is the least weight of a text whose words' beginnings are terms:
+// nobody begins to type what is somewhere in a description.
+const minBeginning = 2
 
-	parts []search.Text
-}
-
-// Analyze returns the beginnings. Its argument is not looked at.
-func (t beginnings) Analyze([]byte) analysis.TokenStream {
-	var stream analysis.TokenStream
-	for _, part := range t.parts {
-		if part.Weight < minBeginning {
+// AppendBeginnings appends the first letters of the words of one document: one,
+// two and three of them.
+func (a *Analyser) AppendBeginnings(terms []string, texts []search.Text) []string {
+	for _, text := range texts {
+		if text.Weight < minBeginning {
 			continue
 		}
-		for _, word := range search.Words(part.Value) {
-			word = t.folded(word)
-			n := 0
+		for _, word := range search.Words(text.Value) {
+			word = a.Folded(word)
+			letters := 0
 			for at := range word {
-				if n > 0 {
-					stream = append(stream, &analysis.Token{Term: []byte(word[:at]), Type: analysis.AlphaNumeric, Position: len(stream) + 1})
+				if letters > 0 {
+					terms = append(terms, word[:at])
 				}
-				if n++; n > maxBeginning {
+				if letters++; letters > MaxBeginning {
 					break
 				}
 			}
-			if n <= maxBeginning {
-				stream = append(stream, &analysis.Token{Term: []byte(word), Type: analysis.AlphaNumeric, Position: len(stream) + 1})
+			if letters <= MaxBeginning {
+				terms = append(terms, word)
 			}
 		}
 	}
-	return stream
+	return terms
 }
-
-// minBeginning is the least weight of a text whose words' beginnings are terms.
-const minBeginning = 2
