@@ -126,7 +126,10 @@ func (k *Keeper) look(ctx context.Context) error {
 	}
 	changed, version, ok := k.o.Catalog.Changes(k.since, k.changed[:0])
 	k.changed = changed[:0]
-	if err := k.follow(ctx, changed, ok); err != nil {
+	if !ok {
+		changed = nil // the feed does not reach back: every item is looked at
+	}
+	if err := k.follow(ctx, changed); err != nil {
 		if errors.Is(err, attune.ErrCorrupt) {
 			k.Doubt()
 		}
@@ -136,10 +139,10 @@ func (k *Keeper) look(ctx context.Context) error {
 	return nil
 }
 
-// follow writes what differs of the changed items, or of all.
-func (k *Keeper) follow(ctx context.Context, changed []int32, some bool) error {
+// follow writes what differs of the changed items, of all when changed is nil.
+func (k *Keeper) follow(ctx context.Context, changed []int32) error {
 	view := k.o.Catalog.View()
-	if some {
+	if changed != nil {
 		slices.Sort(changed)
 		for _, n := range slices.Compact(changed) {
 			if err := k.item(ctx, view, n); err != nil {
@@ -230,7 +233,7 @@ func (k *Keeper) compare(ctx context.Context) error {
 	sums := make([]uint64, view.Len())
 	var want Sums
 	for n := range sums {
-		item := int32(n) //nolint:gosec // item numbers are int32
+		item := int32(n)
 		if sums[n] = k.sum(view, item); sums[n] != 0 {
 			want[BucketOf(view.ID(item))] ^= sums[n]
 		}
@@ -248,7 +251,7 @@ func (k *Keeper) compare(ctx context.Context) error {
 	}
 	k.o.Log.Info("the search index is brought up to the catalog", slog.Int("items", len(sums)), slog.Int("indexed", state.Documents))
 	for n := range sums {
-		if differs[BucketOf(view.ID(int32(n)))] { //nolint:gosec // item numbers are int32
+		if differs[BucketOf(view.ID(int32(n)))] {
 			sums[n] = 0
 		}
 	}
@@ -259,7 +262,7 @@ func (k *Keeper) compare(ctx context.Context) error {
 	if err := k.o.Index.Apply(ctx, &Batch{Delete: stale, Sums: &k.total}); err != nil {
 		return err
 	}
-	if err := k.follow(ctx, nil, false); err != nil {
+	if err := k.follow(ctx, nil); err != nil {
 		return err
 	}
 	for i := range differs {

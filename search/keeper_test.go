@@ -46,7 +46,7 @@ func shop(t *testing.T, n int) *catalog.Catalog {
 }
 
 // keep runs a Keeper until the test or the caller ends it.
-func keep(t *testing.T, ix search.Index, c *catalog.Catalog) (*search.Keeper, func()) {
+func keep(t *testing.T, ix search.Index, c *catalog.Catalog) (stop func()) {
 	t.Helper()
 	k := search.NewKeeper(search.KeeperOptions{Index: ix, Catalog: c, Settings: search.Defaults(), Every: time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,7 +58,7 @@ func keep(t *testing.T, ix search.Index, c *catalog.Catalog) (*search.Keeper, fu
 		}
 	}()
 	var ended atomic.Bool
-	stop := func() {
+	stop = func() {
 		if !ended.Swap(true) {
 			cancel()
 			<-done
@@ -66,7 +66,7 @@ func keep(t *testing.T, ix search.Index, c *catalog.Catalog) (*search.Keeper, fu
 	}
 	t.Cleanup(stop)
 	eventually(t, "the keeper is ready", k.Ready)
-	return k, stop
+	return stop
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -152,7 +152,7 @@ func TestKeeperRestarts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "search")
 	c := shop(t, 3000)
 	ix := openIndex(t, dir)
-	_, stop := keep(t, ix, c)
+	stop := keep(t, ix, c)
 	stop()
 	if err := ix.Close(); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestKeeperRestarts(t *testing.T) {
 		ix := openIndex(t, dir)
 		defer ix.Close() //nolint:errcheck // looked at again
 		f := &faulty{Index: ix}
-		_, stop := keep(t, f, c)
+		stop := keep(t, f, c)
 		defer stop()
 		var r search.Result
 		if err := ix.Search(t.Context(), &search.Query{}, &r); err != nil {
@@ -239,7 +239,7 @@ func TestDamage(t *testing.T) {
 				dir := filepath.Join(t.TempDir(), "search")
 				c := shop(t, 100)
 				ix := openIndex(t, dir)
-				_, stop := keep(t, ix, c)
+				stop := keep(t, ix, c)
 				stop()
 				if err := ix.Close(); err != nil {
 					t.Fatal(err)
@@ -266,7 +266,7 @@ func TestDamage(t *testing.T) {
 func TestOtherSettings(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "search")
 	ix := openIndex(t, dir)
-	_, stop := keep(t, ix, shop(t, 10))
+	stop := keep(t, ix, shop(t, 10))
 	stop()
 	if err := ix.Close(); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func Words(text string) []string {
 				end(at)
 			}
 			// The s of "mother's".
-			if start < 0 && !(r == 's' && possessive(text, at)) {
+			if start < 0 && (r != 's' || !possessive(text, at)) {
 				start = at
 			}
 		default:

@@ -16,20 +16,20 @@ import (
 )
 
 // names returns the different names of items in the slice of Online Retail.
-func names(t testing.TB) []string {
-	t.Helper()
+func names(tb testing.TB) []string {
+	tb.Helper()
 	f, err := os.Open("../../examples/shop/data/online-retail-slice.csv.gz")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	lines, err := csv.NewReader(z).ReadAll()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	seen := map[string]bool{}
 	var out []string
@@ -50,7 +50,7 @@ func crowd(names []string, n int) []search.Document {
 		state ^= state << 13
 		state ^= state >> 7
 		state ^= state << 17
-		return int(state % uint64(n)) //nolint:gosec // below n
+		return int(state % uint64(n))
 	}
 	docs := make([]search.Document, n)
 	for i := range docs {

@@ -290,7 +290,7 @@ func (x *Index) State(context.Context) (s search.State, err error) {
 	if err != nil {
 		return s, fmt.Errorf("search index: %w", err)
 	}
-	s.Documents = int(min(n, math.MaxInt32)) //nolint:gosec // bounded
+	s.Documents = int(min(n, math.MaxInt32))
 	raw, err := x.ix.GetInternal([]byte(sumsKey))
 	if err != nil {
 		return s, fmt.Errorf("search index: %w", err)

@@ -9,11 +9,11 @@ import (
 	"github.com/attune-io/attune/search/searchtest"
 )
 
-func open(t testing.TB, dir string) *bleve.Index {
-	t.Helper()
+func open(tb testing.TB, dir string) *bleve.Index {
+	tb.Helper()
 	ix, err := bleve.Open(bleve.Options{Dir: dir, Settings: search.Defaults()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ix
 }

@@ -129,7 +129,10 @@ func (x *Index) words(words []string, q *search.Query) ([]query.Query, error) {
 	defer r.Close() //nolint:errcheck // it was only read
 	var clauses []query.Query
 	for i, word := range words {
-		choices, err := x.expand(r, word, i == len(words)-1, q)
+		choices, err := x.expand(r, word, q)
+		if err == nil && i == len(words)-1 {
+			choices, err = x.unfinished(r, word, choices)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -149,20 +152,9 @@ type expansion struct {
 }
 
 // expand returns the terms of the index that word may stand for.
-func (x *Index) expand(r index.IndexReader, word string, last bool, q *search.Query) ([]expansion, error) {
+func (x *Index) expand(r index.IndexReader, word string, q *search.Query) ([]expansion, error) {
 	exact := x.analyse.Term(word)
 	choices := []expansion{{term: exact, boost: 1}}
-	if last {
-		prefix := x.analyse.Folded(word)
-		if utf8.RuneCountInString(prefix) <= terms.MaxBeginning {
-			return append(choices, expansion{term: prefix, boost: prefixBoost, short: true}), nil
-		}
-		begun, err := prefixed(r, prefix)
-		if err != nil {
-			return nil, err
-		}
-		choices = append(choices, begun...)
-	}
 	if errs := q.Typos.Of(word); q.Match >= search.Typos && errs > 0 {
 		meant, err := misspelt(r, exact, errs)
 		if err != nil {
@@ -170,11 +162,28 @@ func (x *Index) expand(r index.IndexReader, word string, last bool, q *search.Qu
 		}
 		choices = append(choices, meant...)
 	}
-	// The best reason for each.
+	return distinct(choices), nil
+}
+
+// unfinished adds to choices what the last word may be the beginning of.
+func (x *Index) unfinished(r index.IndexReader, word string, choices []expansion) ([]expansion, error) {
+	prefix := x.analyse.Folded(word)
+	if utf8.RuneCountInString(prefix) <= terms.MaxBeginning {
+		return append(choices, expansion{term: prefix, boost: prefixBoost, short: true}), nil
+	}
+	begun, err := prefixed(r, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return distinct(append(choices, begun...)), nil
+}
+
+// distinct keeps the best reason for each term.
+func distinct(choices []expansion) []expansion {
 	slices.SortStableFunc(choices, func(a, b expansion) int {
 		return cmp.Or(strings.Compare(a.term, b.term), cmp.Compare(b.boost, a.boost))
 	})
-	return slices.CompactFunc(choices, func(a, b expansion) bool { return a.term == b.term }), nil
+	return slices.CompactFunc(choices, func(a, b expansion) bool { return a.term == b.term })
 }
 
 // prefixed returns the most frequent terms that begin with prefix.

@@ -119,7 +119,11 @@ func (x *Index) query(q *search.Query) object {
 	if words := x.analyse.Weighty(q.Words); len(words) > 0 {
 		clauses := make([]object, len(words))
 		for i, word := range words {
-			clauses[i] = x.word(word, i == len(words)-1, q)
+			choices := x.choices(word, q)
+			if i == len(words)-1 {
+				choices = append(choices, x.unfinished(word))
+			}
+			clauses[i] = best(choices)
 		}
 		all["should"], all["minimum_should_match"] = clauses, q.Match.Needed(len(words))
 	}
@@ -136,29 +140,33 @@ func (x *Index) query(q *search.Query) object {
 	return object{"bool": all}
 }
 
-// word matches what a word may stand for, and counts the best of it.
-func (x *Index) word(word string, last bool, q *search.Query) object {
+// best matches what one of choices does, and counts the best of them.
+func best(choices []object) object {
+	if len(choices) == 1 {
+		return choices[0]
+	}
+	return object{"dis_max": object{"queries": choices}}
+}
+
+// unfinished matches what the last word may be the beginning of.
+func (x *Index) unfinished(word string) object {
+	prefix := x.analyse.Folded(word)
+	if utf8.RuneCountInString(prefix) <= terms.MaxBeginning {
+		return object{"term": object{"p": object{"value": prefix, "boost": prefixBoost}}}
+	}
+	return object{"prefix": object{"w": object{"value": prefix, "boost": prefixBoost, "rewrite": "top_terms_" + strconv.Itoa(maxPrefixed)}}}
+}
+
+// choices match the word, and what it may be a misspelling of.
+func (x *Index) choices(word string, q *search.Query) []object {
 	exact := x.analyse.Term(word)
 	choices := []object{{"term": object{"w": object{"value": exact}}}}
-	if last {
-		prefix := x.analyse.Folded(word)
-		if utf8.RuneCountInString(prefix) <= terms.MaxBeginning {
-			choices = append(choices, object{"term": object{"p": object{"value": prefix, "boost": prefixBoost}}})
-		} else {
-			choices = append(choices, object{"prefix": object{"w": object{
-				"value": prefix, "boost": prefixBoost, "rewrite": "top_terms_" + strconv.Itoa(maxPrefixed),
-			}}})
-		}
-	}
 	if errs := q.Typos.Of(word); q.Match >= search.Typos && errs > 0 {
 		choices = append(choices, object{"fuzzy": object{"w": object{
 			"value": exact, "fuzziness": errs, "prefix_length": errs - 1, "max_expansions": maxMisspelt, "transpositions": true, "boost": misspeltBoost,
 		}}})
 	}
-	if len(choices) == 1 {
-		return choices[0]
-	}
-	return object{"dis_max": object{"queries": choices}}
+	return choices
 }
 
 func filter(f *attune.Filter) object {

@@ -91,24 +91,24 @@ func fill(t *testing.T, ix search.Index, docs []search.Document) {
 // await waits until q finds as many documents, as an index may take a second.
 func await(t *testing.T, ix search.Index, q search.Query, want int) {
 	t.Helper()
-	const patience = 10 * time.Second
-	for began := time.Now(); ; {
-		var r search.Result
+	const patience = 500 // looks, of 20 ms each
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	var r search.Result
+	for range patience {
 		if err := ix.Search(t.Context(), &q, &r); err != nil {
 			t.Fatal(err)
 		}
 		if r.Total == want {
 			return
 		}
-		if time.Since(began) > patience {
-			t.Fatalf("%d documents can be found, want %d", r.Total, want)
-		}
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-pause.C:
 		case <-t.Context().Done():
 			return
 		}
 	}
+	t.Fatalf("%d documents can be found, want %d", r.Total, want)
 }
 
 func find(t *testing.T, ix search.Index, text string, q search.Query) search.Result {
@@ -152,6 +152,7 @@ func expect(t *testing.T, ix search.Index, text string, want ...string) search.R
 }
 
 func words(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	expect(t, ix, "red retrospot", "20712", "20725")
 	expect(t, ix, "Retrospot RED", "20712", "20725")
@@ -179,6 +180,7 @@ func words(t *testing.T, ix search.Index) {
 }
 
 func ladder(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	for text, want := range map[string][]string{
 		"retrospit":         {"20712", "20725", "21212"}, // one letter
@@ -209,6 +211,7 @@ func ladder(t *testing.T, ix search.Index) {
 }
 
 func oddities(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	all := len(Shop())
 	for _, text := range []string{"", " ", "\t\n", "!!", "***", "-", "\x00", "\xff\xfe", "🎈", "—", "\"", "'", "()", "*:*", "/.*/"} {
@@ -240,6 +243,7 @@ func oddities(t *testing.T, ix search.Index) {
 }
 
 func weights(t *testing.T, ix search.Index) {
+	t.Helper()
 	one := func(id, name, description string) search.Document {
 		return search.Document{ID: id, Text: []search.Text{{Value: name, Weight: 5}, {Value: description, Weight: 1}}}
 	}
@@ -255,9 +259,8 @@ func weights(t *testing.T, ix search.Index) {
 	}
 }
 
-func number(f float64) *float64 { return &f }
-
 func filters(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	for _, tc := range []struct {
 		text    string
@@ -267,9 +270,9 @@ func filters(t *testing.T, ix search.Index) {
 		{"bag", attune.Filters{{Attribute: "colour", Values: []string{"red"}}}, []string{"20712", "20725"}},
 		{"bag", attune.Filters{{Attribute: "colour", Values: []string{"pink", "white"}}}, []string{"20712", "22384"}},
 		{"bag", attune.Filters{{Attribute: "colour", Values: []string{"RED"}}}, nil}, // a value is met as it is
-		{"bag", attune.Filters{{Attribute: "price", Max: number(1.65)}}, []string{"20725", "22384"}},
-		{"bag", attune.Filters{{Attribute: "price", Min: number(1.66), Max: number(1.95)}}, []string{"20712"}},
-		{"", attune.Filters{{Attribute: "price", Min: number(8)}}, []string{"32", "33"}},
+		{"bag", attune.Filters{{Attribute: "price", Max: new(1.65)}}, []string{"20725", "22384"}},
+		{"bag", attune.Filters{{Attribute: "price", Min: new(1.66), Max: new(1.95)}}, []string{"20712"}},
+		{"", attune.Filters{{Attribute: "price", Min: new(8.0)}}, []string{"32", "33"}},
 		{"", attune.Filters{{Attribute: "category", Values: []string{"Party"}}, {Attribute: "colour", Values: []string{"blue"}}}, []string{"23298"}},
 		{"bag", attune.Filters{{Attribute: "no such", Values: []string{"x"}}}, nil},
 		{"bag", attune.Filters{{Attribute: "category", Values: []string{`*`, `Bags" OR "x`}}}, nil},
@@ -282,6 +285,7 @@ func filters(t *testing.T, ix search.Index) {
 }
 
 func facets(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	check := func(text string, q search.Query, facet string, want ...attune.FacetCount) {
 		t.Helper()
@@ -307,6 +311,7 @@ func facets(t *testing.T, ix search.Index) {
 }
 
 func changes(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	var sums search.Sums
 	sums[7], sums[search.Buckets-1] = 1<<63+5, 9
@@ -341,6 +346,7 @@ func changes(t *testing.T, ix search.Index) {
 
 // ids are of any letters, and up to 512 bytes.
 func ids(t *testing.T, ix search.Index) {
+	t.Helper()
 	want := []string{strings.Repeat("x", 512), "a/b?c=d&e", "snow ☃", `"quoted" \ {}`, " ", "..", "a\nb"}
 	var docs []search.Document
 	for _, id := range want {
@@ -356,6 +362,7 @@ func ids(t *testing.T, ix search.Index) {
 }
 
 func ended(t *testing.T, ix search.Index) {
+	t.Helper()
 	fill(t, ix, Shop())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
