@@ -123,7 +123,7 @@ const rail = (placement, head, note, ask, more) => {
   return r.el;
 };
 
-// Until something is known of the visitor, for-you is what sells on every shelf,
+// Until something is known of the visitor, for-you is what sells best,
 // and says so.
 const yours = (items, r) => {
   const rest = rails.find((x) => x.placement === "trending");
