@@ -19,6 +19,8 @@ type Compiled struct {
 	// Rules knows the names of all features and segments.
 	Rules    *rule.Env
 	Features *feature.Set
+	// Scopes are the features of what is not a person, in the order of the file.
+	Scopes   []Scoped
 	Segments *segment.Set
 	// Gates are what the events of sources pass, by the source's id.
 	Gates map[string]*Gate
@@ -30,15 +32,17 @@ type Compiled struct {
 // Compile compiles features, segments and placements. The error is Faults,
 // every one there is.
 func (c *Config) Compile() (*Compiled, error) {
-	definitions := c.AllFeatures()
+	all := c.AllFeatures()
+	definitions := c.PersonFeatures()
+	of := func(scope string) []string {
+		other := func(d feature.Definition) bool { return d.Scope != scope }
+		names, _ := named(slices.DeleteFunc(slices.Clone(all), other))
+		return names
+	}
 	names := rule.Names{
-		Features: make([]string, len(definitions)), Segments: make([]string, len(c.Segments)),
-		Shapes: make(map[string]feature.Shape, len(definitions)),
+		Segments: make([]string, len(c.Segments)), ItemFeatures: of(feature.ScopeItem), GlobalFeatures: of(feature.ScopeGlobal),
 	}
-	for i := range definitions {
-		names.Features[i] = definitions[i].Name
-		names.Shapes[definitions[i].Name] = definitions[i].Shape()
-	}
+	names.Features, names.Shapes = named(definitions)
 	for i := range c.Segments {
 		names.Segments[i] = c.Segments[i].Name
 	}
@@ -47,8 +51,13 @@ func (c *Config) Compile() (*Compiled, error) {
 		return nil, Faults{{What: message(err)}}
 	}
 	k := compiling{c: c, env: env, features: names.Features, definitions: definitions}
+	derive(env, definitions, names.Shapes)
+	k.scopes(all)
 	out := &Compiled{Rules: env}
 	out.Features = k.compileFeatures(definitions)
+	if k.sound {
+		out.Scopes = k.compileScopes(all)
+	}
 	out.Segments = k.compileSegments(definitions)
 	out.Gates = k.compileGates()
 	out.Placements = k.compilePlacements()
@@ -64,7 +73,7 @@ func (c *Config) AllFeatures() []feature.Definition {
 	var all []feature.Definition
 	if c.Defaults.Features {
 		for _, d := range feature.Defaults() {
-			own := func(o feature.Definition) bool { return o.Name == d.Name }
+			own := func(o feature.Definition) bool { return o.Name == d.Name && ofPerson(&o) }
 			if !slices.ContainsFunc(c.Features, own) {
 				all = append(all, d)
 			}
@@ -81,26 +90,26 @@ type compiling struct {
 	faults   Faults
 
 	definitions []feature.Definition
+	envs        map[string]*rule.Env // by scope
+	sound       bool                 // each feature by itself is right
 }
 
 // compileFeatures compiles the set, and each own definition by itself first,
 // so that a fault is known by its place in the file.
 func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
-	condition := func(where string) (feature.Condition, error) {
-		p, err := k.env.EventCondition(where)
-		if err != nil {
-			return nil, err
-		}
-		return p, nil
-	}
+	condition := language(k.env).Where
 	before := len(k.faults)
-	first := map[string]int{}
+	first := map[[2]string]int{}
 	for i, d := range k.c.Features {
 		path := fmt.Sprintf("features[%d]", i)
-		if j, twice := first[d.Name]; twice && d.Name != "" {
+		if ofPerson(&d) {
+			d.Scope = ""
+		}
+		at := [2]string{d.Scope, d.Name}
+		if j, twice := first[at]; twice && d.Name != "" {
 			k.faults = append(k.faults, k.c.fault(path+".name", "feature %q is there twice, also as features[%d]", d.Name, j))
 		}
-		first[d.Name] = i
+		first[at] = i
 		if d.Where != "" {
 			if _, err := condition(d.Where); err != nil {
 				k.expression(path+".where", err)
@@ -108,14 +117,23 @@ func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
 			d.Where = "" // it has been looked at, with its places
 		}
 		d.Steps = k.steps(path, d.Steps, condition)
-		_, err := feature.Compile([]feature.Definition{d}, condition)
+		derived := func(expr string) (feature.Expression, error) {
+			if env := k.envs[d.Scope]; env != nil && expr != "" {
+				if _, err := env.FeatureExpression(expr); err != nil {
+					k.expression(path+".expr", err)
+				}
+			}
+			return nothing{}, nil // it has been looked at, with its places
+		}
+		_, err := feature.CompileWith([]feature.Definition{d}, feature.Language{Where: condition, Derive: derived})
 		k.joined(path, fmt.Sprintf("feature %q: ", d.Name), err)
 	}
 	if len(k.faults) > before {
 		return nil
 	}
-	set, err := feature.Compile(all, condition)
-	k.joined("features", "", err)
+	k.sound = true
+	set, err := feature.CompileWith(all, language(k.env))
+	k.placed("", err)
 	return set
 }
 

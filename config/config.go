@@ -54,6 +54,8 @@ type Config struct {
 
 	// Defaults switch the built-in features and placements.
 	Defaults Defaults `yaml:"defaults" json:"defaults"`
+	// Entities are what features can be kept of, beside the built-in scopes.
+	Entities []Entity `yaml:"entities" json:"entities"`
 	// Features are the own ones; one named as a built-in replaces it.
 	Features []feature.Definition `yaml:"features" json:"features"`
 	Segments []segment.Definition `yaml:"segments" json:"segments"`

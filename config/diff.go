@@ -55,6 +55,7 @@ func Diff(old, next *Config) []Change {
 		}},
 		{"profiles.unclaimed_ttl", Live, func(c *Config) any { return c.Profiles.UnclaimedTTL }},
 		{"search", Restart, func(c *Config) any { return c.Search }},
+		{"entities", Rebuild, func(c *Config) any { return c.Entities }},
 		{"features", Rebuild, func(c *Config) any { return c.AllFeatures() }},
 		{"segments", Live, func(c *Config) any { return c.Segments }},
 		{"placements", Live, func(c *Config) any { return []any{c.Defaults.Placements, c.Placements} }},

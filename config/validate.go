@@ -22,6 +22,7 @@ func (c *Config) Validate() error {
 	v.bots()
 	v.destinations()
 	v.search()
+	v.entities()
 	for _, n := range []struct {
 		path string
 		n    int

@@ -103,6 +103,7 @@ func (p *Pipeline) write(ctx context.Context, sync bool) (applied []uint64, err 
 	}
 	putRows(b, tableOrders, p.orders.dirtyRows)
 	putRows(b, tableLog, p.log.dirtyRows)
+	putRows(b, "", p.entities.dirtyRows)
 	putRows(b, tablePassages, p.passages.dirtyRows)
 	p.gate.Unlock()
 	p.opt.Parts.Collect(b)
@@ -116,6 +117,7 @@ func (p *Pipeline) write(ctx context.Context, sync bool) (applied []uint64, err 
 	b.Reset()
 	p.orders.committed()
 	p.log.committed()
+	p.entities.committed()
 	p.passages.committed()
 	return applied, nil
 }

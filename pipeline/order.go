@@ -116,6 +116,9 @@ func (w *worker) order(ctx context.Context, r *attune.Record) error {
 		return nil
 	case on == "Order Completed" && !row.counted:
 		w.count(row, e.Time)
+		if err := w.p.entities.fold(ctx, w.partition, r.Key, e, true); err != nil {
+			return err
+		}
 	case on == "Order Updated" && row.counted && len(w.products) > 0:
 		w.uncount(row)
 		w.count(row, row.at)

@@ -47,6 +47,11 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Models  Models
 
+	// Entities are the features of what is not a person; nil is none.
+	Entities *profile.Entities
+	// Workspace is part of the keys of entities in Store.
+	Workspace string
+
 	// Segments returns the audiences of this moment; nil is none. They may be
 	// others at each call, when the configuration changes.
 	Segments func() *segment.Set
@@ -80,12 +85,13 @@ type Pipeline struct {
 
 	// gate lets workers fold together and the checkpoint alone: what it
 	// writes is one moment of all partitions.
-	gate   sync.RWMutex
-	dirty  chan struct{} // one token: something was folded since the last checkpoint; never closed
-	orders orders
-	clicks clicks
-	log    decisionIndex
-	seg    members
+	gate     sync.RWMutex
+	dirty    chan struct{} // one token: something was folded since the last checkpoint; never closed
+	orders   orders
+	clicks   clicks
+	log      decisionIndex
+	entities *Entities
+	seg      members
 
 	passages passages
 
@@ -122,6 +128,7 @@ func Open(ctx context.Context, opt Options) (*Pipeline, error) {
 	p.orders.init(opt.Store)
 	p.clicks.init()
 	p.log.init(opt.Store)
+	p.entities = newEntities(opt.Entities, opt.Store, opt.Workspace, len(p.marks))
 	p.passages.init(opt.Store)
 	p.seg.init(&p.opt, status.Last)
 	p.seg.passages = &p.passages

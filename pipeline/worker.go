@@ -210,6 +210,9 @@ func (w *worker) event(ctx context.Context, r *attune.Record) error {
 		return nil
 	}
 	w.observe(r.Key, e)
+	if err := w.p.entities.fold(ctx, w.partition, r.Key, e, false); err != nil {
+		return err
+	}
 	if w.p.opt.Folded != nil {
 		w.counted = append(w.counted, *e)
 	}
