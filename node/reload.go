@@ -119,6 +119,7 @@ func (n *Node) Reload(next config.Config) error {
 	n.server.SetDecider(decider{n.engine.Load()})
 	n.cfg.Store(&applied)
 	n.outlets.apply(applied.Destinations)
+	n.pipeline.SegmentsChanged()
 	if n.opt.Level != nil {
 		_ = n.opt.Level.UnmarshalText([]byte(next.Log.Level)) // it is valid
 	}

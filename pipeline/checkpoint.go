@@ -22,6 +22,7 @@ const (
 	tableMembers  = "x/m/"
 	tableAudience = "x/a/"
 	tablePassages = "x/p/"
+	tableSweep    = "x/w/"
 )
 
 // table is state that is saved row by row and held in memory whole.
@@ -44,6 +45,7 @@ func (p *Pipeline) tables() []table {
 		{tableClicks, p.clicks.dirtyRows, p.clicks.load},
 		{tableMembers, p.seg.dirtyRows, p.seg.load},
 		{tableAudience, p.seg.dirtyAudiences, p.seg.loadAudience},
+		{tableSweep, p.swept.dirtyRows, p.swept.load},
 	}
 }
 

@@ -94,6 +94,7 @@ type Pipeline struct {
 	seg      members
 
 	passages passages
+	swept    sweep
 
 	writing sync.Mutex    // one checkpoint at a time
 	batch   profile.Batch // the checkpoint's, used again
@@ -130,6 +131,7 @@ func Open(ctx context.Context, opt Options) (*Pipeline, error) {
 	p.log.init(opt.Store)
 	p.entities = newEntities(opt.Entities, opt.Store, opt.Workspace, len(p.marks))
 	p.passages.init(opt.Store)
+	p.swept.again = make(chan struct{}, 1)
 	p.seg.init(&p.opt, status.Last)
 	p.seg.passages = &p.passages
 	id, applied, err := opt.Store.Positions(ctx)
@@ -168,6 +170,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	group.Go(func() error { return p.checkpoints(running) })
 	if p.opt.Segments != nil {
 		group.Go(func() error { return p.seg.run(running) })
+		group.Go(func() error { return p.sweeps(running) })
 	}
 	err := group.Wait()
 	if err != nil && ctx.Err() == nil {

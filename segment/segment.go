@@ -11,6 +11,7 @@
 package segment
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -186,6 +187,18 @@ func (s *Set) Definitions() []Definition {
 		return nil
 	}
 	return s.defs
+}
+
+// ID identifies what the segments say: the same definitions have the same ID
+// in every process.
+func (s *Set) ID() uint64 {
+	b := []byte("segments/1")
+	for _, d := range s.Definitions() {
+		for _, text := range [...]string{d.Name, d.When} {
+			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		}
+	}
+	return attune.Hash(string(b))
 }
 
 // Evaluate returns the names of the segments p is in at now, sorted; nil when
