@@ -239,3 +239,60 @@ func TestPassageRow(t *testing.T) {
 		cut.decode(bent)
 	}
 }
+
+// TestSweep: segments that are new, or others, are those of everybody soon,
+// also of people to whom nothing happens any more; a restart with the same ones
+// asks nobody again.
+func TestSweep(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 4)
+	w.segments.Store(segments(t, "pro", `traits.plan == "pro"`))
+	w.start()
+	const users = 600
+	for i := range users {
+		e := server(fmt.Sprint("m", i), fmt.Sprint("u", i), "", start, `{}`)
+		e.Type, e.Traits = attune.Identify, fmt.Appendf(nil, `{"plan":%q}`, []string{"pro", "free"}[i%2])
+		w.append(records(w, e)...)
+	}
+	size := func(name string, want int) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); w.pipe.Members()[name] != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%v, want %d in %s", w.pipe.Members(), want, name)
+			}
+		}
+	}
+	size("pro", users/2)
+	w.segments.Store(segments(t, "free", `traits.plan == "free"`, "all", "true"))
+	w.pipe.SegmentsChanged()
+	size("free", users/2)
+	size("all", users)
+	size("pro", 0)
+	for !w.pipe.swept.is(w.segments.Load().ID()) {
+		time.Sleep(time.Millisecond)
+	}
+	w.settle()
+	w.stop()
+	last := w.records()
+	w.start()
+	w.settle()
+	w.stop()
+	if got := w.records(); got > last+4 {
+		t.Errorf("a restart appended %d records", got-last)
+	}
+	w.segments.Store(segments(t, "nobody", "false", "free", `traits.plan == "free"`))
+	w.start() // it changed while nothing ran
+	size("all", 0)
+	size("free", users/2)
+	w.stop()
+}
+
+// records returns how many records the journal has; the world is stopped.
+func (w *world) records() (n uint64) {
+	w.Helper()
+	w.must(w.open())
+	defer w.close()
+	for _, last := range w.journal.Status().Last {
+		n += last
+	}
+	return n
+}
