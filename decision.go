@@ -130,6 +130,7 @@ type DecisionLog struct {
 	Decision
 	// Asked is what the request said of its placements beside their names.
 	Asked   []Ask           `json:"asked,omitempty"`
+	Dedup   bool            `json:"dedup,omitempty"`
 	Context json.RawMessage `json:"context,omitempty"`
 	// Inputs are what the placements read of the person: lists of ids, numbers,
 	// words, by name ("features.last_viewed", "traits.size").

@@ -19,6 +19,56 @@ import (
 // begins with a brace.
 const loggedFormat = 1
 
+// loggedMore is the first byte of a log that ends with what few decisions have,
+// as JSON: it is format 1 otherwise, and what has none of it stays format 1.
+const loggedMore = 2
+
+// more is what few decisions have.
+type more struct {
+	Asked   []Ask             `json:"asked,omitempty"` // whole, in place of what format 1 says
+	Dedup   bool              `json:"dedup,omitempty"`
+	Content map[string]string `json:"content,omitempty"` // placement → name
+}
+
+// more returns what of d format 1 cannot say, nil when there is none.
+func (d *DecisionLog) more() []byte {
+	m := more{Dedup: d.Dedup}
+	for i := range d.Asked {
+		if a := &d.Asked[i]; a.Narrow != nil || len(a.Filters)+len(a.Facets) > 0 {
+			m.Asked = d.Asked
+		}
+	}
+	for name, a := range d.Placements {
+		if a != nil && a.Content != nil {
+			if m.Content == nil {
+				m.Content = map[string]string{}
+			}
+			m.Content[name] = a.Content.Name
+		}
+	}
+	if m.Asked == nil && !m.Dedup && m.Content == nil {
+		return nil
+	}
+	raw, err := json.Marshal(&m)
+	if err != nil {
+		return nil // a log without it is better than none
+	}
+	return raw
+}
+
+// take puts what m says into d.
+func (m *more) take(d *DecisionLog) {
+	d.Dedup = m.Dedup
+	if m.Asked != nil {
+		d.Asked = m.Asked
+	}
+	for name, content := range m.Content {
+		if a := d.Placements[name]; a != nil {
+			a.Content = &Content{Name: content}
+		}
+	}
+}
+
 // What is said of an answer in one byte.
 const (
 	answerPlain   = 1 << iota // every propensity is 1, and not written
@@ -45,7 +95,12 @@ type Input struct {
 // the versions that its answers say instead of d.Versions. Attributes of items
 // are left out: the catalog has them.
 func (d *DecisionLog) AppendLog(b []byte, inputs []Input) []byte {
-	w := logWriter{b: append(b, loggedFormat)}
+	few := d.more()
+	format := byte(loggedFormat)
+	if few != nil {
+		format = loggedMore
+	}
+	w := logWriter{b: append(b, format)}
 	w.text(d.ID)
 	w.number(d.ProfileVersion)
 	stale := byte(0)
@@ -78,6 +133,9 @@ func (d *DecisionLog) AppendLog(b []byte, inputs []Input) []byte {
 	w.count(len(d.Segments))
 	for _, s := range d.Segments {
 		w.text(s)
+	}
+	if few != nil {
+		w.text(string(few))
 	}
 	return w.b
 }
@@ -225,10 +283,10 @@ func (w *logWriter) input(in *Input) {
 }
 
 // LoggedID returns the id of the decision in the payload of a KindDecision, ""
-// when payload is not in format 1.
+// when payload is JSON.
 func LoggedID(payload []byte) string {
 	d := decoder{b: payload}
-	if d.byte() != loggedFormat {
+	if f := d.byte(); f != loggedFormat && f != loggedMore {
 		return ""
 	}
 	return string(d.bytes())
@@ -238,14 +296,14 @@ func LoggedID(payload []byte) string {
 // What it keeps of payload is copied. An error wraps ErrCorrupt.
 func (d *DecisionLog) ReadLog(payload []byte) error {
 	*d = DecisionLog{}
-	if len(payload) > 0 && payload[0] != loggedFormat {
+	if len(payload) > 0 && payload[0] != loggedFormat && payload[0] != loggedMore {
 		if err := json.Unmarshal(payload, d); err != nil {
 			return fmt.Errorf("decision log of %d bytes: %w: %w", len(payload), ErrCorrupt, err)
 		}
 		return nil
 	}
 	r := logReader{decoder: decoder{b: payload}}
-	r.byte()
+	format := r.byte()
 	d.ID = r.text()
 	d.ProfileVersion = r.uvarint()
 	d.Stale = r.byte() == 1
@@ -264,6 +322,13 @@ func (d *DecisionLog) ReadLog(payload []byte) error {
 	d.Inputs = r.inputs()
 	for range r.count() {
 		d.Segments = append(d.Segments, r.text())
+	}
+	if format == loggedMore {
+		var m more
+		if json.Unmarshal(r.bytes(), &m) != nil {
+			r.fail()
+		}
+		m.take(d)
 	}
 	if r.bad || len(r.b) > 0 {
 		*d = DecisionLog{}

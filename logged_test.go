@@ -33,6 +33,16 @@ func TestLogIsReadBack(t *testing.T) {
 			d.Asked = []attune.Ask{{ID: "similar", Item: text.Draw(t, "item"), Limit: 5, Items: texts.Draw(t, "items"), Query: "x"}}
 			d.Context = json.RawMessage(`{"a":"<"}`)
 		}
+		if rapid.Bool().Draw(t, "more") {
+			d.Dedup = rapid.Bool().Draw(t, "dedup")
+			d.Asked = append(d.Asked, attune.Ask{ID: "p", Narrow: &attune.Narrow{
+				Offset: 3, Blacklist: texts.Draw(t, "blacklist"), Fields: []attune.Field{{Name: "x", Values: []string{"y"}, Bias: -1}},
+				DateRange: &attune.DateRange{Name: "d", After: "2026-01-01"},
+			}})
+			for _, a := range d.Placements {
+				a.Content = &attune.Content{Name: text.Draw(t, "content")}
+			}
+		}
 		inputs := []attune.Input{
 			{Name: "a", Value: 1.5},
 			{Name: "b", Value: true},

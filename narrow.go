@@ -36,8 +36,8 @@ type DateRange struct {
 // Content is a payload that a placement shows beside its items, or instead of
 // some: a discount, a banner, a text.
 type Content struct {
-	Name    string          `json:"name"` // of the rule that chose it
-	Payload json.RawMessage `json:"payload"`
+	Name    string          `json:"name"`              // of the rule that chose it
+	Payload json.RawMessage `json:"payload,omitempty"` // left out of the log of decisions
 }
 
 // RuleTrace says what became of a rule of the placement.

@@ -145,7 +145,7 @@ func askOf(placement, query string) (*ask, error) {
 	a := new(ask)
 	a.Placements = []attune.Ask{{ID: placement}}
 	one := &a.Placements[0]
-	var limit, deadline, explain, filters, facets string
+	var limit, deadline, explain, filters, facets, offset, blacklist string
 	into := [...]struct {
 		name  string
 		value *string
@@ -160,6 +160,8 @@ func askOf(placement, query string) (*ask, error) {
 		{"explain", &explain},
 		{"filters", &filters},
 		{"facets", &facets},
+		{"offset", &offset},
+		{"blacklist", &blacklist},
 	}
 	for query != "" {
 		var pair string
@@ -196,6 +198,15 @@ func askOf(placement, query string) (*ask, error) {
 	}
 	if facets != "" {
 		one.Facets = strings.Split(facets, ",")
+	}
+	if offset != "" || blacklist != "" {
+		one.Narrow = new(attune.Narrow)
+		if one.Offset, err = numberOf("offset", offset); err != nil {
+			return nil, err
+		}
+		if blacklist != "" {
+			one.Blacklist = strings.Split(blacklist, ",")
+		}
 	}
 	a.Explain = explain == "true" || explain == "1"
 	return a, nil

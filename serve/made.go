@@ -53,10 +53,15 @@ func slimAsks(asks []attune.Ask) []attune.Ask {
 	var out []attune.Ask
 	for i := range asks {
 		a := asks[i]
-		if a.Item == "" && a.Query == "" && len(a.Items) == 0 {
+		if a.Item == "" && a.Query == "" && len(a.Items)+len(a.Filters)+len(a.Facets) == 0 && a.Narrow == nil {
 			continue
 		}
 		a.Items = a.Items[:min(len(a.Items), attune.MaxLogged)]
+		if a.Narrow != nil && len(a.Blacklist) > attune.MaxLogged {
+			short := *a.Narrow
+			short.Blacklist = short.Blacklist[:attune.MaxLogged]
+			a.Narrow = &short
+		}
 		out = append(out, a)
 	}
 	return out

@@ -157,6 +157,7 @@ func (s *Server) record(res *results, took time.Duration) {
 	log.UserID, log.AnonymousID = res.asked.user, res.asked.device
 	log.At, log.Micros = s.o.Clock(), took.Microseconds()
 	log.Asked, log.Segments, log.Context = res.ask.Placements, res.segments, res.ask.Context
+	log.Dedup = res.ask.Dedup
 	if !s.o.Logger.Logged(log, res.person) && s.o.Metrics != nil {
 		s.o.Metrics.Dropped()
 	}
