@@ -308,6 +308,7 @@ func (n *Node) openEdge(cfg *config.Config) error {
 	})
 	return nil
 }
+	n.server.SetEveryone(&everyone{n: n, workers: 1}) // the other cores are for those who wait
 
 // ready returns why the node should not get traffic, or nil.
 func (n *Node) ready() error {

@@ -229,6 +229,10 @@ func trials() map[string][]trial {
 			{write, "", huge, 413},
 		},
 		"GET /v1/recommend/{placement}": {{secret, "/v1/recommend/for-you?user_id=u1&explain=true", "", 200}, {write, "/v1/recommend/for-you?limt=1", "", 400}, {write, "/v1/recommend/nonsense", "", 404}},
+		"GET /v1/recommend/{placement}/all": {
+			{secret, "/v1/recommend/for-you/all?limit=2", "", 200}, {secret, "/v1/recommend/for-you/all?limit=none", "", 400},
+			{secret, "/v1/recommend/nonsense/all", "", 404},
+		},
 		"GET /v1/stream":                {{secret, "/v1/stream?placement=for-you&placement=popular&user_id=u1", "", 200}, {write, "/v1/stream?placement=nonsense", "", 400}},
 		"GET /v1/decisions/{id}":        {{secret, "/v1/decisions/x", "", 400}, {secret, "/v1/decisions/AAAAAAAAAAAAAAAAAAAAAA", "", 404}},
 		"GET /v1/items":                 {{write, "/v1/items?limit=1", "", 200}, {write, "/v1/items?q=pan", "", 200}, {write, "/v1/items?limit=many", "", 400}},

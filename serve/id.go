@@ -8,6 +8,9 @@ import (
 	"github.com/attune-io/attune"
 )
 
+// NewID returns the id of a decision that is made outside of a request.
+func NewID(now attune.Millis) string { return newID(now) }
+
 // newID returns a decision id: 6 bytes of time, 10 random ones, in URL-safe
 // base64. Ids sort by their millisecond bytewise before they are encoded, and
 // need no lock: the runtime's generator is per thread. It does not ask the

@@ -32,6 +32,7 @@ func Routes() []Route {
 	return []Route{
 		{"POST", "/v1/decide", AnyKey, (*Server).serveDecide},
 		{"GET", "/v1/recommend/{placement}", AnyKey, (*Server).serveRecommend},
+		{"GET", "/v1/recommend/{placement}/all", Secret, (*Server).serveEveryone},
 		{"POST", "/v1/rank", AnyKey, (*Server).serveRank},
 		{"GET", streamPath, AnyKey, (*Server).serveStream},
 		{"GET", "/v1/decisions/{id}", Secret, (*Server).serveDecision},
@@ -47,6 +48,7 @@ func Routes() []Route {
 		{"DELETE", "/v1/items/{id}", Secret, (*Server).serveDelete},
 		{"GET", "/v1/segments", Secret, (*Server).serveAudiences},
 		{"GET", "/v1/segments/{segment}", Secret, (*Server).serveAudience},
+		{"GET", "/v1/entities/{scope}/{key}/features", Secret, (*Server).serveEntity},
 		{"GET", "/v1/destinations", Secret, (*Server).serveDestinations},
 		{"GET", "/v1/destinations/{destination}/dead-letters", Secret, (*Server).serveDeadLetters},
 		{"POST", "/v1/destinations/{destination}/dead-letters/retry", Secret, (*Server).serveRetry},

@@ -222,7 +222,9 @@ type Server struct {
 	nobody  *profile.Person
 
 	destinations Destinations // nil: none
+	entities     Entities     // nil: nobody's
 	audiences    Audiences    // nil: none
+	everyone     Everyone     // nil: nobody
 
 	noStore []string // values of headers that nearly every answer has
 	isJSON  []string

@@ -17,13 +17,14 @@ import (
 
 // commands is the command line. Each command's Run gets an app.
 type commands struct {
-	Demo     demoCommand     `cmd:"" help:"Open a shop with real orders on this machine, and see it change for you."`
-	Serve    serveCommand    `cmd:"" help:"Run the server."`
-	Init     initCommand     `cmd:"" help:"Write a commented starter configuration with fresh keys."`
-	Validate validateCommand `cmd:"" help:"Check a configuration and list every fault."`
-	Import   importCommand   `cmd:"" help:"Read events from files into a node."`
-	Replay   replayCommand   `cmd:"" help:"Fold the journal again and compare with the profiles on disk."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Demo      demoCommand      `cmd:"" help:"Open a shop with real orders on this machine, and see it change for you."`
+	Serve     serveCommand     `cmd:"" help:"Run the server."`
+	Init      initCommand      `cmd:"" help:"Write a commented starter configuration with fresh keys."`
+	Validate  validateCommand  `cmd:"" help:"Check a configuration and list every fault."`
+	Import    importCommand    `cmd:"" help:"Read events from files into a node."`
+	Recommend recommendCommand `cmd:"" help:"Decide a placement for every user, into a file for e-mail and push tools."`
+	Replay    replayCommand    `cmd:"" help:"Fold the journal again and compare with the profiles on disk."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // app is what a command works with.
