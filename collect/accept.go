@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -91,17 +92,18 @@ func (c *Collector) accept(ctx context.Context, w *work, b *Batch) (Result, erro
 		received = c.o.Now()
 	}
 	var res Result
-	var refused []fault
 	w.gate = c.o.Keys.gate(b.Source)
 	for i, raw := range b.Events {
 		if f := c.one(w, b, i, raw, received); f.code == codeDropped {
 			w.treated.dropped++
 			res.Dropped++
+			if b.retry {
+				res.dropped = append(res.dropped, i)
+			}
 		} else if f.bad() {
 			res.Rejected = append(res.Rejected, Rejection{
 				Index: i, MessageID: w.d.e.MessageID, Reason: f.reason, Code: f.code,
 			})
-			refused = append(refused, f)
 		}
 	}
 	if len(w.events) > 0 {
@@ -114,18 +116,30 @@ func (c *Collector) accept(ctx context.Context, w *work, b *Batch) (Result, erro
 	w.treated.count(c.o.Metrics, b.Source)
 	// After Append: a batch that has to be sent again must not bury its bad
 	// events twice.
-	for i := range refused {
-		r := &res.Rejected[i]
-		c.o.Metrics.Rejected(b.Source, r.Code, 1)
-		c.dead.add(&DeadLetter{
-			Time: received, Source: b.Source, Reason: r.Reason, Code: r.Code,
-			Index: r.Index, MessageID: r.MessageID, Raw: string(b.Events[r.Index][:min(len(b.Events[r.Index]), c.o.Limits.DeadRaw)]),
-		})
+	if len(res.Rejected) > 0 && !b.retry {
+		c.buryEvents(b, &res, received)
 	}
 	if c.o.OnAccepted != nil && res.Accepted > 0 {
 		c.o.OnAccepted(w.events)
 	}
 	return res, nil
+}
+
+// buryEvents puts the events of b that were rejected into the dead-letter list.
+func (c *Collector) buryEvents(b *Batch, res *Result, received attune.Millis) {
+	from := keptFrom(b, received)
+	for i := range res.Rejected {
+		r := &res.Rejected[i]
+		c.o.Metrics.Rejected(b.Source, r.Code, 1)
+		raw := b.Events[r.Index]
+		if len(raw) <= c.o.Limits.DeadRaw && bytes.Contains(raw, []byte("_token")) && gjson.ValidBytes(raw) {
+			raw = withoutTokens(raw) // who sent it has been settled, and the list is for reading
+		}
+		c.dead.add(&DeadLetter{
+			Time: received, Source: b.Source, Reason: r.Reason, Code: r.Code,
+			Index: r.Index, MessageID: r.MessageID, Raw: string(raw[:min(len(raw), c.o.Limits.DeadRaw+1)]), from: from,
+		})
+	}
 }
 
 // one reads one event and appends it and its records to w.

@@ -115,7 +115,7 @@ type Limits struct {
 	InFlightBytes int64   // bodies being read or worked on, all requests: 256 MiB
 	DeadBytes     int     // the dead-letter list: 4 MiB
 	DeadLetters   int     // the dead-letter list: 10,000
-	DeadRaw       int     // what a dead letter keeps of its event: 4 KiB
+	DeadRaw       int     // what is kept whole of a refused event: as EventBytes
 	Links         int     // acknowledged links that are remembered: 65,536
 	ClaimedLinks  int     // new claimed links of one user or device in an hour: 100
 	Agents        int     // user agents that are remembered: 4,096
@@ -132,7 +132,6 @@ func (l *Limits) defaults() {
 		{&l.BatchEvents, 20_000},
 		{&l.DeadBytes, 4 << 20},
 		{&l.DeadLetters, 10_000},
-		{&l.DeadRaw, 4 << 10},
 		{&l.Links, 1 << 16},
 		{&l.ClaimedLinks, 100},
 		{&l.Agents, 4096},
@@ -140,6 +139,9 @@ func (l *Limits) defaults() {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
+	}
+	if l.DeadRaw <= 0 {
+		l.DeadRaw = l.EventBytes
 	}
 	if l.RequestBytes <= 0 {
 		l.RequestBytes = 4 << 20
@@ -201,6 +203,8 @@ type Batch struct {
 	// contact: the request may be a device's first, so that a visitor token
 	// can be issued along with it.
 	contact bool
+	// retry: the events are dead letters, which know what becomes of them.
+	retry bool
 }
 
 // Result says what became of a Batch.
@@ -217,6 +221,8 @@ type Result struct {
 
 	// visitor is the token issued at first contact, "" when none was.
 	visitor string
+	// dropped are the places of dropped events, for a retry.
+	dropped []int
 }
 
 // Rejection says why one event was not taken.
@@ -296,7 +302,7 @@ func New(o Options) (*Collector, error) {
 		o: o, journalID: st.ID, partitions: st.Partitions(),
 		links:  newLinkCache(o.Limits),
 		agents: newAgentCache(o.Limits.Agents, &o.Robots),
-		dead:   newDeadLetters(o.Limits),
+		dead:   newDeadLetters(o.Limits, o.Now()),
 	}
 	c.desk = newVisitorDesk(c)
 	return c, nil

@@ -143,6 +143,8 @@ type world struct {
 	j   *memory
 	mux *http.ServeMux
 	now attune.Millis
+
+	keys *collect.Keys
 }
 
 var userSecret = []byte("customer")
@@ -169,6 +171,7 @@ func newWorld(tb testing.TB, change ...func(*collect.Options)) *world {
 		tb.Fatal(err)
 	}
 	w.c.Register(w.mux)
+	w.keys = o.Keys
 	return w
 }
 

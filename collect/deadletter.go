@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -16,9 +17,29 @@ type DeadLetter struct {
 	Code      string        `json:"code"`
 	Index     int           `json:"index"` // place in its batch; -1: the whole request
 	MessageID string        `json:"messageId"`
-	// Raw is what was sent, cut to Limits.DeadRaw bytes, so not always JSON.
+	// Raw is what was sent, without credentials. What is larger than
+	// Limits.DeadRaw is cut, so not always JSON.
 	Raw string `json:"raw"`
+	// ID names it for a retry, for as long as the process runs.
+	ID string `json:"id"`
+	// Outcome is what its last retry came to: "accepted", "dropped" or
+	// "rejected", which has left its reason in Reason; "" before the first.
+	Outcome string        `json:"outcome,omitempty"`
+	Retried attune.Millis `json:"-"` // when that was
+
+	from *Batch // how it came, without its events; nil: it cannot be retried
+	busy bool   // is being retried
 }
+
+// The outcomes of a retry.
+const (
+	outcomeAccepted = "accepted"
+	outcomeDropped  = "dropped"
+	outcomeRejected = "rejected"
+)
+
+// done reports whether d came through after all.
+func (d *DeadLetter) done() bool { return d.Outcome == outcomeAccepted || d.Outcome == outcomeDropped }
 
 // deadLetters is a ring of the newest dead letters, bounded in number and in
 // bytes. When it is full the oldest leaves.
@@ -28,6 +49,7 @@ type deadLetters struct {
 	start, n int
 	bytes    int
 	total    uint64 // ever added
+	epoch    string // of this process, so that ids of another mean nothing
 
 	limit, maxBytes, maxRaw int
 }
@@ -35,14 +57,21 @@ type deadLetters struct {
 // deadOverhead is what an entry costs beside its text.
 const deadOverhead = 128
 
-func newDeadLetters(l Limits) *deadLetters {
-	return &deadLetters{limit: l.DeadLetters, maxBytes: l.DeadBytes, maxRaw: l.DeadRaw}
+// maxCut is how much is kept of what is too large to be kept whole.
+const maxCut = 4 << 10
+
+func newDeadLetters(l Limits, began attune.Millis) *deadLetters {
+	return &deadLetters{limit: l.DeadLetters, maxBytes: l.DeadBytes, maxRaw: l.DeadRaw, epoch: strconv.FormatInt(int64(began), 36)}
 }
 
 // add keeps a copy of d.
 func (l *deadLetters) add(d *DeadLetter) {
 	c := *d
-	c.Raw = strings.Clone(cut(d.Raw, l.maxRaw))
+	if len(d.Raw) > l.maxRaw {
+		c.Raw, c.from = strings.Clone(cut(d.Raw, min(maxCut, l.maxRaw))), nil
+	} else {
+		c.Raw = strings.Clone(d.Raw)
+	}
 	c.Reason = strings.Clone(cut(d.Reason, l.maxRaw))
 	c.MessageID = strings.Clone(cut(d.MessageID, maxMessageID*utf8.UTFMax))
 	l.mu.Lock()
@@ -53,6 +82,7 @@ func (l *deadLetters) add(d *DeadLetter) {
 	if l.n == len(l.ring) {
 		l.drop()
 	}
+	c.ID = l.epoch + "-" + strconv.FormatUint(l.total, 36)
 	l.ring[(l.start+l.n)%len(l.ring)] = c
 	l.n++
 	l.total++
@@ -80,7 +110,11 @@ func (l *deadLetters) drop() {
 }
 
 func (d *DeadLetter) size() int {
-	return deadOverhead + len(d.Raw) + len(d.Reason) + len(d.MessageID) + len(d.Source)
+	n := deadOverhead + len(d.Raw) + len(d.Reason) + len(d.MessageID) + len(d.Source)
+	if d.from != nil {
+		n += len(d.from.Context) + len(d.from.Integrations) // counted for each, though a batch shares it
+	}
+	return n
 }
 
 func (l *deadLetters) newest(limit int) []DeadLetter {

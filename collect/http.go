@@ -51,6 +51,7 @@ func (c *Collector) routes() []route {
 		{"/v1/webhook", both, c.webhook},
 		{"/v1/visitor", post, c.visitor},
 		{"/v1/dead-letters", get, c.deadLetters},
+		{"/v1/dead-letters/retry", post, c.retryLetters},
 		{"/health", []string{http.MethodGet, http.MethodHead}, c.health},
 	}
 	for _, e := range [...]struct {
@@ -71,6 +72,10 @@ func (c *Collector) routes() []route {
 		rs = append(rs, route{"/v1/" + e.long, post, serve}, route{"/beacon/v1/" + e.long, post, serve})
 		if e.short != "" {
 			rs = append(rs, route{"/v1/" + e.short, post, serve}, route{"/beacon/v1/" + e.short, post, serve})
+		}
+		if e.long != "import" && e.long != "merge" {
+			// Jitsu's SDKs, in a page and on a server.
+			rs = append(rs, route{"/api/s/" + e.long, post, serve}, route{"/api/s/s2s/" + e.long, post, serve})
 		}
 		if e.kind == attune.Track || e.kind == attune.Page {
 			rs = append(rs, route{"/pixel/v1/" + e.long, both, c.pixel(e.kind)})

@@ -197,11 +197,16 @@ func (d *draft) settleType(kind attune.Type, said string) fault {
 	return fault{}
 }
 
+// jitsu is the name of Jitsu's library.
+const jitsu = "@jitsu/js"
+
 // contextField takes one member of the event's context.
 func (d *draft) contextField(name string, v gjson.Result, consent *Consent) {
 	switch name {
 	case "library":
-		d.library = v.Get("name").Str
+		if d.library = v.Get("name").Str; d.library == jitsu {
+			d.library += " " + v.Get("env").Str // one name for pages and for servers
+		}
 	case "userAgent":
 		d.agent = v.Str
 	case "ip":

@@ -191,7 +191,7 @@ func (w *work) edges(b *Batch, e *attune.Event) {
 // chooses the event's route and nothing else, so a lie helps nobody.
 func (d *draft) isDevice() bool {
 	switch d.library {
-	case "attune.js",
+	case "attune.js", jitsu + " browser",
 		// Segment
 		"analytics.js", "analytics-ios", "analytics-android", "analytics-swift", "analytics-kotlin",
 		"analytics-react-native", "@segment/analytics-react-native", "analytics_flutter", "analytics-flutter",

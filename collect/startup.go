@@ -82,22 +82,17 @@ func (c *Collector) health(w http.ResponseWriter, _ *http.Request) error {
 type deadView struct {
 	*DeadLetter
 
-	Time string `json:"time"`
+	Time    string `json:"time"`
+	Retried string `json:"retried_at,omitempty"`
+	Kept    bool   `json:"retryable"` // whole, and not come through yet
 }
 
 // deadLetters answers GET /v1/dead-letters?limit=, newest first. The server
-// secret is needed: what was refused is somebody's data all the same.
+// secret is needed.
 func (c *Collector) deadLetters(w http.ResponseWriter, r *http.Request) error {
-	who, known, err := c.authenticate(r)
+	err := c.secretOnly(r)
 	if err != nil {
 		return err
-	}
-	if !who.server {
-		status := http.StatusUnauthorized
-		if known {
-			status = http.StatusForbidden // a good key, but not for this
-		}
-		return &refusal{status: status, text: "the dead-letter list needs the server secret, as Basic username or Bearer token"}
 	}
 	limit := 100
 	if s := r.URL.Query().Get("limit"); s != "" {
@@ -109,7 +104,11 @@ func (c *Collector) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	list := c.dead.newest(limit)
 	views := make([]deadView, len(list))
 	for i := range list {
-		views[i] = deadView{DeadLetter: &list[i], Time: list[i].Time.String()}
+		d := &list[i]
+		views[i] = deadView{DeadLetter: d, Time: d.Time.String(), Kept: d.from != nil && !d.done()}
+		if d.Retried != 0 {
+			views[i].Retried = d.Retried.String()
+		}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
 		"dead_letters": views, "kept": kept, "total": total,

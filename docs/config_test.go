@@ -83,8 +83,11 @@ func TestConfigPage(t *testing.T) {
 		"placement":   defTable(s.Defs["placement"]),
 		"generator":   defTable(s.Defs["generator"]),
 		"destination": defTable(s.Defs["destination"]),
-		"features":    featuresTable(),
-		"placements":  placementsTable(),
+
+		"transformation": defTable(s.Defs["transformation"]),
+		"plan":           defTable(s.Defs["plan"]),
+		"features":       featuresTable(),
+		"placements":     placementsTable(),
 	} {
 		begin, end := "<!-- generated: "+name+" -->\n", "<!-- end -->"
 		before, rest, ok := strings.Cut(page, begin)

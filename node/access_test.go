@@ -311,7 +311,7 @@ func (o *operation) example(n int, decision string) (path, body string) {
 		return path, ""
 	case strings.HasPrefix(o.path, "/v1/items"):
 		return path, `{"id":"pan","attributes":{"name":"Pan"}}`
-	case strings.HasPrefix(o.path, "/v1/destinations/"):
+	case strings.HasPrefix(o.path, "/v1/destinations/"), o.path == "/v1/dead-letters/retry":
 		return path, ""
 	case o.path == "/v1/rank":
 		return path, `{"items":["pan"]}`

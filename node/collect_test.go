@@ -85,13 +85,16 @@ func viewOf(n int, properties string) string {
 		device(1), n, properties)
 }
 
-// history returns the events that were folded for device 1.
-func (r *running) history(token string) []json.RawMessage {
+// history returns the events of device 1, once there are n.
+func (r *running) history(token string, n int) []json.RawMessage {
 	r.t.Helper()
 	r.call(http.MethodPost, "/v1/decide", config.DevServerSecret,
 		map[string]any{"anonymous_id": device(1), "after": token, "deadline_ms": 2000, "placements": []any{map[string]any{"id": "popular"}}}, nil)
 	var got struct{ Events []json.RawMessage }
-	r.call(http.MethodGet, "/v1/profiles/a:"+device(1)+"/events", config.DevServerSecret, nil, &got)
+	within(r.t, "see the events", func() bool {
+		r.call(http.MethodGet, "/v1/profiles/a:"+device(1)+"/events", config.DevServerSecret, nil, &got)
+		return len(got.Events) >= n
+	})
 	return got.Events
 }
 
@@ -108,7 +111,7 @@ func TestGate(t *testing.T) {
 	if got.Accepted != 2 || got.Dropped != 1 || len(got.Rejected) != 0 {
 		t.Fatalf("allowed: got %+v, want 2 accepted, 1 dropped", got)
 	}
-	all := string(bytes.Join(rawOf(r.history(token)), []byte("\n")))
+	all := string(bytes.Join(rawOf(r.history(token, 2)), []byte("\n")))
 	for _, want := range []string{`"product_id":"shoe"`, `"price":2.5`, `"violationErrors":[{"type":"Required-Missing","property":"price","message":"is missing"}]`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("history lacks %s:\n%s", want, all)
@@ -158,7 +161,7 @@ func TestRobots(t *testing.T) {
 	var profile struct {
 		Features map[string]any `json:"features"`
 	}
-	r.history(token)
+	r.history(token, 0)
 	r.call(http.MethodGet, "/v1/profiles/a:"+device(1), config.DevServerSecret, nil, &profile)
 	if n := profile.Features["views_30d"]; n != nil && n != 0.0 {
 		t.Errorf("a robot's view counts: %v", n)
@@ -187,7 +190,7 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close() //nolint:errcheck // its header is enough
-	all := string(bytes.Join(rawOf(r.history(res.Header.Get("X-Attune-Token"))), []byte("\n")))
+	all := string(bytes.Join(rawOf(r.history(res.Header.Get("X-Attune-Token"), 1)), []byte("\n")))
 	if !strings.Contains(all, `"city":"London"`) || !strings.Contains(all, `"latitude":51.5`) {
 		t.Errorf("not located: %s", all)
 	}

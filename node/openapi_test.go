@@ -242,6 +242,9 @@ func trials() map[string][]trial {
 		"POST /v1/items":                {{secret, "", `{"id":"a","attributes":{"x":1}}` + "\n" + `{"id":"b","deleted":true}`, 200}, {secret, "", `{`, 400}, {secret, "", huge, 400}},
 		"GET /v1/segments":              {{secret, "/v1/segments?x=1", "", 400}},
 		"GET /v1/segments/{segment}":    {{secret, "/v1/segments/looker?limit=1", "", 200}, {secret, "/v1/segments/vip?limit=0", "", 400}, {secret, "/v1/segments/absent", "", 404}},
+		"GET /v1/entities/{scope}/{key}/features": {
+			{secret, "/v1/entities/item/p1/features?x=1", "", 400}, {secret, "/v1/entities/item/null/features", "", 400}, {secret, "/v1/entities/absent/x/features", "", 404},
+		},
 		"GET /v1/destinations":          {{secret, "/v1/destinations?x=1", "", 400}},
 		"GET /v1/destinations/{destination}/dead-letters": {
 			{secret, "/v1/destinations/crm/dead-letters?limit=2", "", 200}, {secret, "/v1/destinations/crm/dead-letters?limit=0", "", 400},
@@ -249,6 +252,9 @@ func trials() map[string][]trial {
 		},
 		"POST /v1/destinations/{destination}/dead-letters/retry": {
 			{secret, "", `{"ids":[]}`, 400}, {secret, "", `{"ids":["absent"]}`, 404}, {secret, "", huge, 413}, {secret, "/v1/destinations/absent/dead-letters/retry", "", 404},
+		},
+		"POST /v1/dead-letters/retry": {
+			{secret, "", `{"reason":"transform","limit":10}`, 200}, {secret, "", `{"ids":[]}`, 400}, {secret, "", `{"ids":["absent"]}`, 404}, {secret, "", huge, 413},
 		},
 		"POST /v1/visitor": {{write, "", `{"anonymous_id":"null"}`, 400}, {write, "", fmt.Sprintf(`{"anonymous_id":%q}`, device(7)), 409}, {write, "", huge, 413}},
 		"GET /v1/webhook":  {{write, "/v1/webhook?x=1", "", 400}},
