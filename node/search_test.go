@@ -272,3 +272,63 @@ func boughtFirst(t *testing.T, r *running, customer string, a *attune.Answer) bo
 	}
 	return false
 }
+
+// TestSearchWithoutIndex: with a server that is not there, or none at all, names
+// are looked through, and the answer says why.
+func TestSearchWithoutIndex(t *testing.T) {
+	for name, set := range map[string]func(*config.Config){
+		"not there": func(c *config.Config) {
+			c.Search.Backend, c.Search.Elastic.URL = config.SearchElastic, "http://127.0.0.1:1"
+		},
+		"none": func(c *config.Config) { c.Search.Backend = config.SearchNone },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := searchConfig(t)
+			cfg.AdminListen = "127.0.0.1:0"
+			set(&cfg)
+			r := start(t, cfg, node.Options{})
+			r.put("lamp", `{"name":"Reading lamp"}`)
+			a := r.search("", "reading", nil)
+			if !slices.Equal(ids(a), []string{"lamp"}) || a.Total != nil {
+				t.Errorf("got %v of %v", ids(a), a.Total)
+			}
+			if s := a.Explain.Search; (s == nil) != (name == "none") || s != nil && s.Skipped == "" {
+				t.Errorf("explained as %+v", s)
+			}
+			if got := r.metrics(); strings.Contains(got, `attune_searches_total{how="unready"} 1`) != (name == "not there") {
+				t.Errorf("metrics of %s do not say so", name)
+			}
+		})
+	}
+}
+
+// TestSearchOnServer is TestSearch's core with an Elasticsearch or OpenSearch.
+func TestSearchOnServer(t *testing.T) {
+	address := os.Getenv("ATTUNE_ELASTIC")
+	if address == "" {
+		t.Skip("NOT TESTED: a node with a search server; set ATTUNE_ELASTIC to the address of an Elasticsearch or OpenSearch")
+	}
+	cfg := searchConfig(t)
+	cfg.Search.Backend, cfg.Search.Elastic.URL = config.SearchElastic, address
+	cfg.Search.Elastic.Index = fmt.Sprintf("attune-test-%d", os.Getpid())
+	t.Cleanup(func() {
+		for _, name := range []string{"", "-state"} {
+			req, err := http.NewRequest(http.MethodDelete, address+"/"+cfg.Search.Elastic.Index+name, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res, err := http.DefaultClient.Do(req); err == nil {
+				_ = res.Body.Close()
+			}
+		}
+	})
+	r := start(t, cfg, node.Options{})
+	r.put("a", `{"name":"Jumbo bag red retrospot","colour":"red"}`)
+	r.put("b", `{"name":"Lunch bag pink polkadot","colour":"pink"}`)
+	r.indexed()
+	within(t, "both are found", func() bool { a := r.search("", "bags", nil); return a.Total != nil && *a.Total == 2 })
+	a := r.search("", "red retrospit", map[string]any{"facets": []string{"colour"}})
+	if !slices.Equal(ids(a), []string{"a"}) || a.Explain.Search.Match != "typos" || !slices.Equal(a.Facets["colour"], []attune.FacetCount{{Value: "red", Count: 1}}) {
+		t.Errorf("got %v, %+v, %v", ids(a), a.Explain.Search, a.Facets)
+	}
+}
