@@ -223,10 +223,11 @@ func TestFaultsHoldNoSecret(t *testing.T) {
 
 func TestDiff(t *testing.T) {
 	for text, want := range map[string][]Change{
-		"":                    nil,
-		"listen: 127.0.0.1:1": {{"listen", Restart}},
-		"partitions: 8":       {{"partitions", Migrate}},
-		"log: {level: debug}": {{"log.level", Live}},
+		"":                         nil,
+		"listen: 127.0.0.1:1":      {{"listen", Restart}},
+		"partitions: 8":            {{"partitions", Migrate}},
+		"log: {level: debug}":      {{"log.level", Live}},
+		"search: {backend: bleve}": {{"search", Restart}},
 		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                   {{"limits", Restart}},
 		"destinations: [{name: a, kind: webhook, url: x, secret: y}]":                     {{"destinations", Live}},
 		"collect: {plans: [{name: a, events: {}}]}":                                       {{"collect.plans", Live}},
@@ -244,7 +245,7 @@ func TestDiff(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
-		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "limits")
+		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "limits") && !strings.Contains(text, "search")
 		if Reloadable(got) != live {
 			t.Errorf("%s: reloadable: got %v", text, !live)
 		}
