@@ -43,6 +43,10 @@ const (
 	KindTransition Kind = 11
 	// KindExpiry drops what its device's unclaimed stretch holds.
 	KindExpiry Kind = 12
+	// KindExternal says that an external id, such as an e-mail address, is a
+	// user's. It is appended to the user, Key u:, and to the id, Key
+	// x:<type>:<value>. Payload: External as JSON.
+	KindExternal Kind = 13
 )
 
 // Record is one entry of the journal. Offset is given by the journal: in a
@@ -115,6 +119,21 @@ type Edge struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 	MessageID string `json:"message_id"`
+	// Removed: the two are not joined. Of the records about one pair the
+	// newest by (time, messageId) counts.
+	Removed bool `json:"removed,omitempty"`
+	// By is the type of the external id that both users have, when nobody said
+	// that they are one but the configuration. What somebody said counts
+	// before that, whatever the times.
+	By string `json:"by,omitempty"`
+}
+
+// External is the payload of KindExternal.
+type External struct {
+	Type     string `json:"type"`
+	Value    string `json:"value"`
+	UserID   string `json:"user_id"`
+	Verified bool   `json:"verified,omitempty"` // a server said so
 }
 
 // Touch is the payload of KindTouch: what may have changed.

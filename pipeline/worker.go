@@ -175,7 +175,7 @@ func (w *worker) record(ctx context.Context, r *attune.Record) error {
 			why := reasonOf(r)
 			w.look(user, &why)
 		}
-	case attune.KindLink, attune.KindClaim, attune.KindEdge, attune.KindVisitor, attune.KindExpiry:
+	case attune.KindLink, attune.KindClaim, attune.KindEdge, attune.KindVisitor, attune.KindExpiry, attune.KindExternal:
 		return w.note(ctx, r)
 	case attune.KindTransition:
 		return w.transition(ctx, r)

@@ -8,11 +8,21 @@ import (
 	"github.com/attune-io/attune"
 )
 
-// partFormat is the first byte of every stored part. Format 1: the position,
-// then the state: everything else, varint-framed.
-const partFormat = 1
+// partFormat is the first byte of every stored part. Format 2: the position,
+// then the state: everything else, varint-framed. Format 1, which is read, has
+// no external ids, and edges without flags.
+const (
+	partFormat  = 2
+	partFormat1 = 1
+)
 
-// AppendPart appends p in part format 1, with its position and without the
+// The flags of a stored edge; its By follows when it has one.
+const (
+	edgeRemoved = 1 << iota
+	edgeBy
+)
+
+// AppendPart appends p in part format 2, with its position and without the
 // entries of its deduplication set, which are stored beside it.
 func (f *Folder) AppendPart(p *Part, b []byte) []byte {
 	b = append(b, partFormat)
@@ -53,7 +63,9 @@ func (f *Folder) appendState(p *Part, b []byte) []byte {
 		b = appendString(appendString(b, e.From), e.To)
 		b = binary.AppendVarint(b, int64(e.Time))
 		b = appendString(b, e.MessageID)
+		b = appendEdgeFlags(b, e)
 	}
+	b = appendExternals(b, p)
 	b = binary.AppendUvarint(b, p.Seen.first)
 	b = binary.AppendUvarint(b, p.Seen.next)
 	return binary.AppendVarint(b, int64(p.Seen.newest))
@@ -107,8 +119,9 @@ func appendBool(b []byte, v bool) []byte {
 // loaded, which Parts does. An error wraps attune.ErrCorrupt.
 func (f *Folder) DecodePart(b []byte) (*Part, error) {
 	d := decoder{b: b}
-	if v := d.byte(); v != partFormat && !d.bad {
-		return nil, fmt.Errorf("part format %d, this build reads %d: %w", v, partFormat, attune.ErrCorrupt)
+	format := d.byte()
+	if format != partFormat && format != partFormat1 && !d.bad {
+		return nil, fmt.Errorf("part format %d, this build reads %d and %d: %w", format, partFormat1, partFormat, attune.ErrCorrupt)
 	}
 	p := &Part{Applied: d.uvarint(), Key: d.string(), Received: d.millis(), Visitor: d.millis()}
 	for range d.count(maxClosed) {
@@ -129,7 +142,14 @@ func (f *Folder) DecodePart(b []byte) (*Part, error) {
 		p.Evicted = append(p.Evicted, d.string())
 	}
 	for range d.count(maxEdges) {
-		p.Edges = append(p.Edges, Edge{From: d.string(), To: d.string(), Time: d.millis(), MessageID: d.string()})
+		e := Edge{From: d.string(), To: d.string(), Time: d.millis(), MessageID: d.string()}
+		if format != partFormat1 {
+			d.edgeFlags(&e)
+		}
+		p.Edges = append(p.Edges, e)
+	}
+	if format != partFormat1 {
+		d.externals(p)
 	}
 	s := &p.Seen
 	s.first, s.next, s.newest = d.uvarint(), d.uvarint(), d.millis()

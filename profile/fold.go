@@ -130,11 +130,13 @@ func (f *Folder) note(p *Part, r *attune.Record) Outcome {
 		if json.Unmarshal(r.Payload, &e) != nil || device {
 			return Ignored
 		}
-		if p.join(Edge{From: e.From, To: e.To, Time: r.Time, MessageID: e.MessageID}) {
+		if p.join(Edge{From: e.From, To: e.To, Time: r.Time, MessageID: e.MessageID, Removed: e.Removed, By: e.By}) {
 			p.shapeAt = r.Offset
 		}
 	case attune.KindClaim:
 		return f.claim(p, r)
+	case attune.KindExternal:
+		return p.external(r)
 	case attune.KindVisitor:
 		p.Visitor = max(p.Visitor, r.ReceivedAt)
 	case attune.KindExpiry:

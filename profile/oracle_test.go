@@ -183,23 +183,11 @@ func (o oracle) visitor(key string) []*attune.Event {
 // the target of the newest edge, and from there on as long as that id was
 // itself left for one that the way has not passed.
 func (o oracle) canonical(user string) string {
-	type timed struct {
-		attune.Edge
-		at attune.Millis
-	}
 	var list []timed
-	for _, e := range o {
-		if e.rec.Kind == attune.KindEdge && slices.Contains(o.together(user), e.rec.Key[2:]) {
-			var edge attune.Edge
-			if err := json.Unmarshal(e.rec.Payload, &edge); err != nil {
-				panic(err)
-			}
-			list = append(list, timed{edge, e.rec.Time})
-		}
+	for _, u := range o.together(user) {
+		list = append(list, o.edges(u)...)
 	}
-	slices.SortFunc(list, func(a, b timed) int {
-		return -cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.MessageID, b.MessageID))
-	})
+	slices.SortFunc(list, newestEdge)
 	if len(list) == 0 {
 		return user
 	}
@@ -216,23 +204,57 @@ func (o oracle) canonical(user string) string {
 	return way[len(way)-1]
 }
 
+// timed is an edge with the time of its record.
+type timed struct {
+	attune.Edge
+	at attune.Millis
+}
+
+// newestEdge sorts what somebody said before what an external id says, then the
+// newest first.
+func newestEdge(a, b timed) int {
+	said := map[bool]int{true: 1}
+	return -cmp.Or(cmp.Compare(said[a.By == ""], said[b.By == ""]), cmp.Compare(a.at, b.at), cmp.Compare(a.MessageID, b.MessageID))
+}
+
+// edges returns the edges that arrived at user and count: of all records about
+// one pair the newest, unless that one takes the pair apart.
+func (o oracle) edges(user string) []timed {
+	var all, list []timed
+	for _, e := range o {
+		if e.rec.Kind != attune.KindEdge || e.rec.Key != "u:"+user {
+			continue
+		}
+		var edge attune.Edge
+		if err := json.Unmarshal(e.rec.Payload, &edge); err != nil {
+			panic(err)
+		}
+		all = append(all, timed{edge, e.rec.Time})
+	}
+	slices.SortFunc(all, newestEdge)
+	decided := map[[2]string]bool{}
+	for _, e := range all {
+		pair := [2]string{e.From, e.To}
+		if !decided[pair] && !e.Removed {
+			list = append(list, e)
+		}
+		decided[pair] = true
+	}
+	return list
+}
+
 // together returns who is one person with user. An edge counts for a walk when
 // it arrived at the user the walk is at.
 func (o oracle) together(user string) []string {
 	seen := map[string]bool{user: true}
 	for grown := true; grown; {
 		grown = false
-		for _, e := range o {
-			if e.rec.Kind != attune.KindEdge || !seen[e.rec.Key[2:]] {
-				continue
-			}
-			var edge attune.Edge
-			if err := json.Unmarshal(e.rec.Payload, &edge); err != nil {
-				panic(err)
-			}
-			for _, u := range [...]string{edge.From, edge.To} {
-				grown = grown || !seen[u]
-				seen[u] = true
+		for _, at := range slices.Sorted(maps.Keys(seen)) {
+			for _, edge := range o.edges(at) {
+				for _, u := range [...]string{edge.From, edge.To} {
+					grown = grown || !seen[u]
+					seen[u] = true
+				}
 			}
 		}
 	}

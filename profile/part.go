@@ -45,6 +45,12 @@ type Part struct {
 	Evicted []string
 	// Edges join users; kept by both. Sorted by (From, To).
 	Edges []Edge
+	// Externals are, of a user, her external ids, and, of an external id, the
+	// users that have it; sorted. See External.
+	Externals []External
+	// Crowded says of an external id that too many users claimed it at once:
+	// then only who is verified has it. It is when that was; 0 is never.
+	Crowded attune.Millis
 	// Seen is the deduplication set.
 	Seen Seen
 
@@ -74,6 +80,11 @@ type Edge struct {
 	From, To  string
 	Time      attune.Millis
 	MessageID string
+	// Removed says that they are not.
+	Removed bool
+	// By is the type of the external id that joined them; "" says that
+	// somebody did.
+	By string
 }
 
 // newPart returns the part of key before its first record.
@@ -159,15 +170,21 @@ func (l *Link) weaker(o *Link) bool {
 	}
 }
 
-// newer is the order of edges by (time, messageId), made total by the ends.
+// newer is the order of edges: what somebody said goes before what follows from
+// an external id, then (time, messageId), made total by the ends and, of one
+// message, by the removal.
 func (e *Edge) newer(o *Edge) bool {
 	switch {
+	case (e.By == "") != (o.By == ""):
+		return e.By == ""
 	case e.Time != o.Time:
 		return e.Time > o.Time
 	case e.MessageID != o.MessageID:
 		return e.MessageID > o.MessageID
-	default:
+	case compareEnds(*e, *o) != 0:
 		return compareEnds(*e, *o) > 0
+	default:
+		return e.Removed && !o.Removed
 	}
 }
 
@@ -178,8 +195,9 @@ func compareEnds(a, b Edge) int {
 	return strings.Compare(a.To, b.To)
 }
 
-// join takes an edge record. The set only grows; a pair that is joined again
-// keeps its newest record. A full set takes no new pair.
+// join takes an edge record. The set only grows; of a pair the newest record is
+// kept, also when it says that the two are not joined: then an older one that
+// comes later joins nobody. A full set takes no new pair.
 func (p *Part) join(e Edge) (changed bool) {
 	if e.From == "" || e.To == "" || e.From == e.To {
 		return false

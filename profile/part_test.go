@@ -254,7 +254,9 @@ func example(tb testing.TB) (*Folder, *Part) {
 	}
 	l.part.Links = []Link{{"d1", true, day}, {"d2", false, 2 * day}}
 	l.part.Evicted = []string{"d0"}
-	l.part.Edges = []Edge{{"u1", "u2", 5, "m"}}
+	l.part.Edges = []Edge{{From: "u1", To: "u2", Time: 5, MessageID: "m"}, {From: "u2", To: "u1", Time: 6, MessageID: "n", Removed: true, By: "email"}}
+	l.part.Externals = []External{{Type: "email", Value: "a@b.c", User: "u1", Verified: true, First: 7, Last: 8}}
+	l.part.Crowded = 9
 	l.part.Last.State.Traits = traitsOf(told{1, 5, `{"a":{"b":"c"},"n":null}`})
 	return l.f, l.part
 }
@@ -269,7 +271,7 @@ func TestPartRoundTrip(t *testing.T) {
 	if got := f.AppendPart(q, nil); string(got) != string(b) {
 		t.Error("a part changed on its way")
 	}
-	if fmt.Sprint(q.Links, q.Evicted, q.Edges, q.Last.Ownership, q.Last.State.Traits) != fmt.Sprint(p.Links, p.Evicted, p.Edges, p.Last.Ownership, p.Last.State.Traits) {
+	if fmt.Sprint(q.Links, q.Evicted, q.Edges, q.Externals, q.Crowded, q.Last.Ownership, q.Last.State.Traits) != fmt.Sprint(p.Links, p.Evicted, p.Edges, p.Externals, p.Crowded, p.Last.Ownership, p.Last.State.Traits) {
 		t.Error("a part lost something on its way")
 	}
 	for n := range b {
@@ -331,11 +333,11 @@ func TestCanonical(t *testing.T) {
 		want  string
 	}{
 		{"nobody else", nil, "a"},
-		{"the target", []Edge{{"a", "b", 1, "m"}}, "b"},
-		{"the newest's target", []Edge{{"a", "b", 2, "m"}, {"c", "a", 1, "m"}}, "b"},
-		{"the tie", []Edge{{"a", "b", 1, "m1"}, {"b", "a", 1, "m2"}}, "a"},
-		{"back and forth", []Edge{{"a", "b", 1, "m"}, {"b", "a", 2, "m"}}, "a"},
-		{"on to where the target went", []Edge{{"a", "b", 2, "m"}, {"b", "c", 1, "m"}}, "c"},
+		{"the target", []Edge{{From: "a", To: "b", Time: 1, MessageID: "m"}}, "b"},
+		{"the newest's target", []Edge{{From: "a", To: "b", Time: 2, MessageID: "m"}, {From: "c", To: "a", Time: 1, MessageID: "m"}}, "b"},
+		{"the tie", []Edge{{From: "a", To: "b", Time: 1, MessageID: "m1"}, {From: "b", To: "a", Time: 1, MessageID: "m2"}}, "a"},
+		{"back and forth", []Edge{{From: "a", To: "b", Time: 1, MessageID: "m"}, {From: "b", To: "a", Time: 2, MessageID: "m"}}, "a"},
+		{"on to where the target went", []Edge{{From: "a", To: "b", Time: 2, MessageID: "m"}, {From: "b", To: "c", Time: 1, MessageID: "m"}}, "c"},
 	} {
 		if got := canonical("a", test.edges); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, got, test.want)

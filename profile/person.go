@@ -21,8 +21,8 @@ type Person struct {
 	Canonical string
 	// Version rises with every record that is applied to a part of hers. 0
 	// says that nothing was ever heard of her. A device beyond Folder.MaxLinks
-	// that made room for another takes its records with it: when her merge
-	// leaves memory after that, Version may fall, once. Vector tells exactly.
+	// that made room for another takes its records with it, and so does a user
+	// who was taken apart from her: when her merge leaves memory after that, Version may fall, once. Vector tells exactly.
 	Version uint64
 	// State is the merge. Do not change it.
 	State *State
@@ -220,6 +220,9 @@ func gather(id string, read func(userID string) ([]Link, []Edge, error)) (*shape
 			devices[l.Device] = Link{Device: l.Device, Verified: d.Verified || l.Verified, Time: max(d.Time, l.Time)}
 		}
 		for _, e := range joined {
+			if e.Removed {
+				continue
+			}
 			edges = append(edges, e)
 			for _, v := range [...]string{e.From, e.To} {
 				if !seen[v] && len(seen) < maxUsers {

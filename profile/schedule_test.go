@@ -66,8 +66,10 @@ func (s *schedule) request() {
 		s.server()
 	case kind < 80 && len(s.events) > 0: // sent again
 		s.event(rapid.SampledFrom(s.events).Draw(s.t, "again"))
-	case kind < 86:
+	case kind < 84:
 		s.edge()
+	case kind < 86:
+		s.part()
 	case kind < 91:
 		s.claim()
 	case kind < 94:
@@ -139,9 +141,28 @@ func (s *schedule) edge() {
 	if from == to || rapid.Bool().Draw(s.t, "apart") {
 		return
 	}
-	e := attune.Edge{From: from, To: to, MessageID: fmt.Sprintf("x%d", len(s.entries))}
-	s.json(attune.KindEdge, identity.UserKey(from), e)
-	s.json(attune.KindEdge, identity.UserKey(to), e)
+	by := rapid.SampledFrom([]string{"", "", "email"}).Draw(s.t, "by")
+	s.join(attune.Edge{From: from, To: to, MessageID: fmt.Sprintf("x%d", len(s.entries)), By: by})
+}
+
+// part takes two users apart, in both directions, as POST /v1/unmerge does.
+func (s *schedule) part() {
+	a, b := rapid.SampledFrom(users).Draw(s.t, "one"), rapid.SampledFrom(users).Draw(s.t, "other")
+	if a == b {
+		return
+	}
+	id := fmt.Sprintf("x%d", len(s.entries))
+	s.join(attune.Edge{From: a, To: b, MessageID: id, Removed: true})
+	s.join(attune.Edge{From: b, To: a, MessageID: id, Removed: true})
+}
+
+// join appends an edge to both of its users. Some are about the past.
+func (s *schedule) join(e attune.Edge) {
+	at := s.now - attune.Millis(rapid.SampledFrom([]int{0, 0, 5000, 60_000_000}).Draw(s.t, "ago"))
+	for _, key := range [...]string{identity.UserKey(e.From), identity.UserKey(e.To)} {
+		s.json(attune.KindEdge, key, e)
+		s.entries[len(s.entries)-1].rec.Time = at
+	}
 }
 
 // claim is a server's identify that names an anonymousId.
