@@ -49,6 +49,15 @@ func (m *members) audience(name string) *audience {
 	return a
 }
 
+// count follows one who entered or left.
+func (a *audience) count(entered bool) { //nolint:revive // which of the two
+	if entered {
+		a.size++
+	} else {
+		a.size--
+	}
+}
+
 // passed counts that user entered or left; m.mu is held.
 func (m *members) passed(user string, p Passage) {
 	a := m.audience(p.Segment)
@@ -60,15 +69,14 @@ func (m *members) passed(user string, p Passage) {
 		}
 	}
 	h := &a.hours[len(a.hours)-1]
+	a.count(p.Entered)
 	if p.Entered {
-		a.size++
 		h.Entered++
 		if len(a.newest) >= maxNewest {
 			a.newest = slices.Delete(a.newest, 0, maxNewest/2)
 		}
 		a.newest = append(a.newest, user)
 	} else {
-		a.size--
 		h.Left++
 	}
 	h.Size, a.dirty = a.size, true

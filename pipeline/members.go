@@ -176,7 +176,16 @@ func (m *members) remember(ctx context.Context, user string, moved []attune.Tran
 }
 
 // take notes a transition that is in the journal.
+//
+// The checkpoint may know it already, and those behind it too: then the
+// membership goes through the same changes again, and nothing is counted twice.
 func (m *members) take(ctx context.Context, t attune.Transition, at attune.Millis) error {
+	passage := Passage{Segment: t.Segment, Entered: t.Entered, At: at}
+	row, err := m.passages.get(ctx, t.UserID)
+	if err != nil {
+		return err
+	}
+	known := slices.Contains(row.past, passage)
 	m.mu.Lock()
 	now := &member{} // by is nil: she is evaluated whole when she is looked at
 	if was := m.of[t.UserID]; was != nil {
@@ -190,12 +199,16 @@ func (m *members) take(ctx context.Context, t attune.Transition, at attune.Milli
 	default:
 		now.segments = slices.Delete(now.segments, i, i+1)
 	}
-	if in != t.Entered {
-		m.passed(t.UserID, Passage{Segment: t.Segment, Entered: t.Entered, At: at})
+	switch {
+	case in == t.Entered:
+	case known:
+		m.audience(t.Segment).count(t.Entered)
+	default:
+		m.passed(t.UserID, passage)
 	}
 	m.set(t.UserID, now)
 	m.mu.Unlock()
-	if in == t.Entered {
+	if in == t.Entered || known {
 		return nil
 	}
 	return m.remember(ctx, t.UserID, []attune.Transition{t}, at)
