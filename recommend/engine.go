@@ -256,7 +256,7 @@ func (e *Engine) plan(p *Placement) (*plan, error) {
 	out.content, faults = e.contents(p)
 	errs = append(errs, faults...)
 	errs = append(errs, p.Check(e.world.Rules, e.world.Features.Definitions()))
-	out.narrows = p.Filter != "" || len(out.caps) > 0 || out.merch != nil
+	out.narrows = p.Filter != "" || len(out.caps) > 0 || p.Price != (Price{}) || out.merch != nil && (out.merch.counting != 0 || out.merch.arranges)
 	out.reads = e.reads(out)
 	return out, errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package recommend_test
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/attune-io/attune"
@@ -49,7 +50,7 @@ func TestPropensities(t *testing.T) {
 			seen, said := map[string]int{}, map[string]float64{}
 			under := map[string]int{} // how often a context was drawn
 			for seed := range uint64(draws) {
-				a := e.Decide(&recommend.Query{Placement: "p", Person: w.person(t, ""), Now: w.now, Seed: attune.Hash(fmt.Sprint(seed))})
+				a := e.Decide(&recommend.Query{Placement: "p", Person: w.person(t, ""), Now: w.now, Seed: attune.Hash(strconv.FormatUint(seed, 10))})
 				above := ""
 				for _, r := range a.Items {
 					under[above]++
@@ -117,7 +118,7 @@ func TestExplorationIsRepeated(t *testing.T) {
 	}
 	others := 0
 	for seed := range uint64(20) {
-		if ask(seed) != ask(seed) {
+		if again := ask(seed); again != ask(seed) {
 			t.Fatalf("seed %d gave two answers", seed)
 		}
 		if ask(seed) != ask(seed+100) {

@@ -95,7 +95,7 @@ func (x *lookIndex) refresh() {
 	if !ok || !x.filled {
 		x.items, x.values = map[string][]int32{}, map[int32][]string{}
 		for n := range view.Len() {
-			x.put(view, int32(n)) //nolint:gosec // item numbers are int32
+			x.put(view, int32(n))
 		}
 	} else {
 		for _, n := range changed {

@@ -76,8 +76,8 @@ func TestMerchandising(t *testing.T) {
 func (g *wanted) run(t *testing.T) {
 	t.Helper()
 	w := newWorld(t)
-	for i := len(g.Items) - 1; i >= 0; i-- {
-		w.put(t, attune.Item{ID: g.Items[i].ID, Attributes: g.Items[i].Attributes})
+	for _, it := range slices.Backward(g.Items) {
+		w.put(t, attune.Item{ID: it.ID, Attributes: it.Attributes})
 	}
 	w.send(t, g.Events...)
 	var placements []recommend.Placement

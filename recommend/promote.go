@@ -93,8 +93,8 @@ func (s *scratch) extend() {
 				s.trace.drop(r)
 				continue
 			}
-			s.index.add(c.item, int32(len(s.list)))                    //nolint:gosec // some thousands
-			c.gen, c.score = int16(-1-i), 0.001/float32(1+len(s.list)) //nolint:gosec // few steps
+			s.index.add(c.item, int32(len(s.list))) //nolint:gosec // some thousands
+			c.gen, c.score = int16(-1-i), 0.001/float32(1+len(s.list))
 			s.list = append(s.list, c)
 		}
 		if s.filled == "" && own == 0 && len(s.list) > before {

@@ -41,8 +41,8 @@ const maxBest = 32
 // what is shown, and nobody wants to know what becomes of the rest.
 func (s *scratch) simple() bool {
 	p := s.plan
-	return s.trace == nil && s.limit <= maxBest && len(p.boosts) == 0 && p.filter.both == nil && len(p.caps) == 0 &&
-		p.merch == nil && s.q.Narrow == nil
+	return s.trace == nil && s.limit > 0 && s.limit <= maxBest && len(p.boosts) == 0 && p.filter.both == nil && len(p.caps) == 0 &&
+		(p.merch == nil || !p.merch.ranks) && s.q.Narrow == nil
 }
 
 // best is score and take where that is simple: of candidates that would not be

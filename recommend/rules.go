@@ -294,7 +294,7 @@ func (p *Placement) contradictions(bad fault) {
 		for j := range i {
 			o := &p.Rules[j]
 			pins := r.Pin > 0 && o.Pin > 0
-			if !pins && !(r.Pin > 0 && o.Bury) && !(r.Bury && o.Pin > 0) {
+			if apart := r.Pin > 0 && o.Bury || r.Bury && o.Pin > 0; !pins && !apart {
 				continue
 			}
 			// With another condition the earlier pin may leave room for the later.

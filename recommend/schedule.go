@@ -147,7 +147,7 @@ func minuteOf(text string) (int, bool) {
 	}
 	h, err := strconv.ParseUint(text[:2], 10, 8)
 	m, err2 := strconv.ParseUint(text[3:], 10, 8)
-	at := int(h)*60 + int(m) //nolint:gosec // 8 bits each
+	at := int(h)*60 + int(m)
 	return at, err == nil && err2 == nil && m < 60 && at <= dayMinutes
 }
 

@@ -34,6 +34,7 @@ type merchandise struct {
 	promotes  uint64
 	local     bool       // a schedule takes the visitor's zone
 	arranges  bool       // positions are filled one by one
+	ranks     bool       // scores change, or what is shown depends on what is above
 	diversity *Diversity // nil: none
 	lambda    float32
 	frequency int // the feature, -1 when there is no cap
@@ -88,7 +89,11 @@ func (e *Engine) merchandise(p *Placement) (*merchandise, []error) {
 	if p.Frequency.Max > 0 {
 		m.frequency = e.world.Features.Index(p.Frequency.feature())
 	}
+	for i := range m.wishes {
+		m.ranks = m.ranks || m.wishes[i].kind != kindPin
+	}
 	m.arranges = m.promotes != 0 || m.diversity != nil || p.Explore.Share > 0
+	m.ranks = m.ranks || m.arranges || p.Fresh.Boost > 0
 	return m, errs
 }
 
@@ -144,8 +149,14 @@ func (e *Engine) personal(when string, during *Schedule) (personal, error) {
 }
 
 func (p *personal) holds(s *scratch) bool {
-	if p.during != nil && !p.during.holds(s.q.Now.Time(), s.visitorZone(p.during.local)) {
-		return false
+	if p.during != nil {
+		var zone *time.Location
+		if p.during.local {
+			zone = s.engine.zones.of(s.q.Context)
+		}
+		if !p.during.holds(s.q.Now.Time(), zone) {
+			return false
+		}
 	}
 	return p.when == nil || p.when.Match(s.bindPerson())
 }
@@ -174,15 +185,6 @@ type wishes struct {
 	dates   dates
 }
 
-// visitorZone returns the zone of the request, nil when it is not known or
-// nobody asks.
-func (s *scratch) visitorZone(local bool) *time.Location {
-	if !local {
-		return nil
-	}
-	return s.engine.zones.of(s.q.Context)
-}
-
 // resetWishes forgets the decision before.
 func (s *scratch) resetWishes() {
 	s.on, s.shown, s.pinned, s.chances = s.on[:0], s.shown[:0], s.pinned[:0], s.chances[:0]
@@ -198,7 +200,10 @@ func (s *scratch) wish() {
 	if m == nil {
 		return
 	}
-	now, zone := s.q.Now.Time(), s.visitorZone(m.local)
+	now, zone := s.q.Now.Time(), (*time.Location)(nil)
+	if m.local {
+		zone = s.engine.zones.of(s.q.Context)
+	}
 	for i := range m.wishes {
 		w := &m.wishes[i]
 		s.shown = append(s.shown, 0)

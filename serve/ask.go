@@ -199,14 +199,8 @@ func askOf(placement, query string) (*ask, error) {
 	if facets != "" {
 		one.Facets = strings.Split(facets, ",")
 	}
-	if offset != "" || blacklist != "" {
-		one.Narrow = new(attune.Narrow)
-		if one.Offset, err = numberOf("offset", offset); err != nil {
-			return nil, err
-		}
-		if blacklist != "" {
-			one.Blacklist = strings.Split(blacklist, ",")
-		}
+	if one.Narrow, err = narrowOf(offset, blacklist); err != nil {
+		return nil, err
 	}
 	a.Explain = explain == "true" || explain == "1"
 	return a, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/attune-io/attune"
@@ -16,6 +17,22 @@ const (
 	maxFields    = 20
 	maxValues    = 100
 )
+
+// narrowOf reads the options that an address's query may have, nil when it has
+// none.
+func narrowOf(offset, blacklist string) (*attune.Narrow, error) {
+	if offset == "" && blacklist == "" {
+		return nil, nil //nolint:nilnil // documented
+	}
+	n, err := numberOf("offset", offset)
+	o := &attune.Narrow{Offset: n}
+	for id := range strings.SplitSeq(blacklist, ",") {
+		if id != "" {
+			o.Blacklist = append(o.Blacklist, id)
+		}
+	}
+	return o, err
+}
 
 // checkNarrow checks the options of one placement; at makes the path of one.
 func checkNarrow(o *attune.Narrow, at func(field string) string) error {
