@@ -46,7 +46,7 @@ func (s *Set) withDerived(indexes []int32) []int32 {
 		}
 		for _, read := range s.Reads(i) {
 			if _, found := slices.BinarySearch(indexes, read); found {
-				out = append(out, int32(i)) //nolint:gosec // thousands at most
+				out = append(out, int32(i))
 				break
 			}
 		}
@@ -63,7 +63,7 @@ func (s *Set) changes() {
 	orders := make(map[int32]bool)
 	for rank := range s.ranked {
 		if s.ranked[rank].shared {
-			orders[int32(rank)] = true //nolint:gosec // thousands at most
+			orders[int32(rank)] = true
 		}
 	}
 	list := func(touches []touch, more map[int32]bool) []int32 {
@@ -73,8 +73,8 @@ func (s *Set) changes() {
 		}
 		var out []int32
 		for rank := range s.ranked {
-			if at := int32(rank); ranks[at] || more[at] { //nolint:gosec // thousands at most
-				out = append(out, int32(s.ranked[rank].index)) //nolint:gosec // as above
+			if at := int32(rank); ranks[at] || more[at] {
+				out = append(out, int32(s.ranked[rank].index))
 			}
 		}
 		slices.Sort(out)

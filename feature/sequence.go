@@ -110,7 +110,7 @@ func named(names []string, name string) bool {
 	return slices.Contains(names, name) || slices.Contains(names, "*")
 }
 
-func (s *sequence) add(c *cell, o op) {
+func (*sequence) add(c *cell, o op) {
 	e := o.entry()
 	i, same, last := len(c.entries), 0, -1
 	for j := range c.entries {
@@ -169,7 +169,7 @@ func (s *sequence) next(c *cell, q int64) int64 {
 }
 
 // of returns the stamps kept under a symbol, oldest first.
-func (s *sequence) of(c *cell, symbol string) []stamp {
+func (*sequence) of(c *cell, symbol string) []stamp {
 	var out []stamp
 	for i := len(c.entries) - 1; i >= 0; i-- {
 		if e := &c.entries[i]; e.key == symbol {

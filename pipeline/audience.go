@@ -94,14 +94,13 @@ func (p *Pipeline) Audience(name string, sample int) Audience {
 	}
 	out := Audience{Size: a.size, Hours: slices.Clone(a.hours)}
 	seen := map[string]bool{}
-	take := func(user string) bool {
+	take := func(user string) {
 		if of := m.of[user]; of != nil && !seen[user] {
 			if _, in := slices.BinarySearch(of.segments, name); in {
 				seen[user] = true
 				out.Sample = append(out.Sample, user)
 			}
 		}
-		return len(out.Sample) < sample
 	}
 	for i := len(a.newest) - 1; i >= 0 && len(out.Sample) < sample; i-- {
 		take(a.newest[i])

@@ -159,4 +159,3 @@ func (s *sweep) load(_, value []byte) error {
 	s.by = binary.LittleEndian.Uint64(value)
 	return nil
 }
-

@@ -25,15 +25,15 @@ type index struct {
 func (x *index) build(order []compiled, features []Feature) {
 	places := make(map[string]int32, len(features))
 	for i, f := range features {
-		places[f.Name] = int32(i) //nolint:gosec // thousands at most
+		places[f.Name] = int32(i)
 	}
 	names := make(map[string]int32, len(order))
 	for i := range order {
-		names[order[i].name] = int32(i) //nolint:gosec // thousands at most
+		names[order[i].name] = int32(i)
 	}
 	x.features, x.traits, x.dependents = make([][]int32, len(features)), map[string][]int32{}, make([][]int32, len(order))
 	for i := range order {
-		at, u := int32(i), order[i].when.Uses() //nolint:gosec // thousands at most
+		at, u := int32(i), order[i].when.Uses()
 		timed, always := u.Now, u.Open || u.AllSegments
 		x.moves = x.moves || u.Now
 		for _, name := range u.Features {
@@ -44,10 +44,7 @@ func (x *index) build(order []compiled, features []Feature) {
 			}
 			x.features[f] = append(x.features[f], at)
 			timed = timed || features[f].Moves || features[f].Steps
-			x.moves = x.moves || features[f].Moves
-			if features[f].Steps && !slices.Contains(x.stepping, f) {
-				x.stepping = append(x.stepping, f)
-			}
+			x.reads(f, &features[f])
 		}
 		for _, name := range u.Traits {
 			name, _, _ = strings.Cut(name, ".")
@@ -67,13 +64,18 @@ func (x *index) build(order []compiled, features []Feature) {
 	}
 	if len(x.always) > 0 { // what they read may be any of them
 		for f := range features {
-			x.moves = x.moves || features[f].Moves
-			if features[f].Steps && !slices.Contains(x.stepping, int32(f)) { //nolint:gosec // thousands at most
-				x.stepping = append(x.stepping, int32(f)) //nolint:gosec // as above
-			}
+			x.reads(int32(f), &features[f])
 		}
 	}
 	slices.Sort(x.stepping)
+}
+
+// reads notes that some condition reads the feature at place.
+func (x *index) reads(place int32, f *Feature) {
+	x.moves = x.moves || f.Moves
+	if f.Steps && !slices.Contains(x.stepping, place) {
+		x.stepping = append(x.stepping, place)
+	}
 }
 
 // Change is what may have changed of a person since her segments were last
