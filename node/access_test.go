@@ -17,6 +17,7 @@ import (
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/collect"
 	"github.com/attune-io/attune/config"
+	"github.com/attune-io/attune/feature"
 	"github.com/attune-io/attune/identity"
 	"github.com/attune-io/attune/journal"
 	"github.com/attune-io/attune/node"
@@ -156,7 +157,7 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 // filled returns path with values for what is in braces.
 func filled(path string) string {
 	return strings.NewReplacer(
-		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey, "{destination}", "crm", "{segment}", "vip",
+		"{placement}", "popular", "{key}", "u:u1", "{id}", "pan", "{writeKey}", config.DevWriteKey, "{destination}", "crm", "{segment}", "vip", "{scope}", "item",
 	).Replace(path)
 }
 
@@ -281,6 +282,7 @@ func accessConfig(t *testing.T) config.Config {
 	t.Helper()
 	cfg, off := testConfig(t.TempDir()), false
 	cfg.Keys.Sources = []config.Source{{ID: "off", Name: "off", WriteKey: "write-disabled", Enabled: &off}}
+	cfg.Features = append(cfg.Features, feature.Definition{Name: "views", Kind: feature.KindCount, On: []string{"Product Viewed"}, Scope: feature.ScopeItem})
 	hooked(&cfg, "http://127.0.0.1:9") // nobody listens there, and nobody enters a segment
 	return cfg
 }

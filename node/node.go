@@ -152,6 +152,7 @@ func Open(ctx context.Context, cfg config.Config, opt Options) (n *Node, err err
 	if err := n.openEdge(&cfg); err != nil {
 		return nil, err
 	}
+	n.openEntities()
 	if err := n.openDestinations(); err != nil {
 		return nil, err
 	}
@@ -212,7 +213,7 @@ func (n *Node) openProfiles(cfg *config.Config) error {
 // openState builds what the pipeline writes and decisions read.
 func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 	compiled := n.rules.Load()
-	if err := n.prepare(ctx, cfg, compiled.Features); err != nil {
+	if err := n.prepare(ctx, cfg, sets(compiled)); err != nil {
 		return err
 	}
 	folder := &profile.Folder{Features: compiled.Features}
@@ -233,6 +234,7 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 	p, err := pipeline.Open(ctx, pipeline.Options{
 		Journal: n.journal, Store: n.store, Folder: folder, Parts: n.parts, People: n.people,
 		Catalog: n.catalog, Models: n.models,
+		Entities: entitiesOf(compiled), Workspace: cfg.Workspace,
 		Segments: func() *segment.Set { return n.rules.Load().Segments },
 		Changed:  n.hub.Changed, Folded: n.folded,
 		Now: n.clock, Checkpoint: time.Duration(cfg.Profiles.Checkpoint), Tick: n.opt.Tick, Log: n.log,
@@ -251,7 +253,7 @@ func (n *Node) openState(ctx context.Context, cfg *config.Config) error {
 func (n *Node) buildEngine(c *config.Compiled) error {
 	engine, err := recommend.New(recommend.World{
 		Catalog: n.catalog, Items: n.models.Items, Viewed: n.models.Viewed, Bought: n.models.Bought, Sessions: n.models.Sessions,
-		Features: c.Features, Rules: c.Rules, Search: n.searcher(), Version: n.version.Add(1),
+		Features: c.Features, Rules: c.Rules.With(entities{n.pipeline.Entities(), n.log}), Search: n.searcher(), Version: n.version.Add(1),
 	}, c.Placements)
 	if err != nil {
 		return err
@@ -306,9 +308,9 @@ func (n *Node) openEdge(cfg *config.Config) error {
 		Ready: n.ready, Log: n.log,
 		Limits: serve.Limits{MaxBody: int64(cfg.Limits.RequestBytes)},
 	})
+	n.server.SetEveryone(&everyone{n: n, workers: 1}) // the other cores are for those who wait
 	return nil
 }
-	n.server.SetEveryone(&everyone{n: n, workers: 1}) // the other cores are for those who wait
 
 // ready returns why the node should not get traffic, or nil.
 func (n *Node) ready() error {

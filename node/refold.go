@@ -18,8 +18,8 @@ import (
 // disk: while the journal is whole they are dropped, and folded again from its
 // beginning. Once the retention has cut the journal that would lose history, so
 // the new definition starts empty, and the log says so.
-func (n *Node) prepare(ctx context.Context, cfg *config.Config, set *feature.Set) error {
-	names, err := pipeline.Unfolded(ctx, n.store, set)
+func (n *Node) prepare(ctx context.Context, cfg *config.Config, sets []*feature.Set) error {
+	names, err := pipeline.Unfolded(ctx, n.store, sets...)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (n *Node) prepare(ctx context.Context, cfg *config.Config, set *feature.Set
 	default:
 		n.log.Error("features are new or changed, and the journal no longer reaches back to the beginning: they count from now on", slog.Any("features", names))
 	}
-	return pipeline.NoteFeatures(ctx, n.store, set)
+	return pipeline.NoteFeatures(ctx, n.store, sets...)
 }
 
 // refold waits until the journal is folded again, and says how far it is.

@@ -141,7 +141,7 @@ func (n *Node) applicable(old *config.Config, next config.Config) (applied confi
 		return next, nil, false, err
 	}
 	applied = next
-	applied.Features, applied.Defaults.Features = old.Features, old.Defaults.Features
+	applied.Features, applied.Defaults.Features, applied.Entities = old.Features, old.Defaults.Features, old.Entities
 	compiled, err = applied.Compile()
 	if err != nil {
 		waits = true
@@ -150,6 +150,6 @@ func (n *Node) applicable(old *config.Config, next config.Config) (applied confi
 			return next, nil, false, err
 		}
 	}
-	compiled.Features = n.rules.Load().Features
+	compiled.Features, compiled.Scopes = n.rules.Load().Features, n.rules.Load().Scopes
 	return applied, compiled, waits, nil
 }

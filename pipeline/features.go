@@ -14,11 +14,11 @@ import (
 // store were folded with: their hashes, eight bytes each.
 const tableFeatures = "x/f"
 
-// Unfolded returns the names of the definitions of set that the parts in store
-// were not folded with, so that they have no history there; nil for a store
-// without a checkpoint. A definition that is gone, or whose ttl changed, is not
+// Unfolded returns the names of the definitions of sets that the state in store
+// was not folded with, so that they have no history there; nil for a store
+// without a checkpoint. Derived ones have none. A definition that is gone, or whose ttl changed, is not
 // among them: the others have what they need.
-func Unfolded(ctx context.Context, store profile.Store, set *feature.Set) ([]string, error) {
+func Unfolded(ctx context.Context, store profile.Store, sets ...*feature.Set) ([]string, error) {
 	id, _, err := store.Positions(ctx)
 	if err != nil || id == "" {
 		return nil, err
@@ -32,19 +32,23 @@ func Unfolded(ctx context.Context, store profile.Store, set *feature.Set) ([]str
 		have = append(have, binary.BigEndian.Uint64(row))
 	}
 	var names []string
-	for i, d := range set.Definitions() {
-		if !slices.Contains(have, set.Hash(i)) {
-			names = append(names, d.Name)
+	for _, set := range sets {
+		for i, d := range set.Definitions() {
+			if d.Kind != feature.KindDerived && !slices.Contains(have, set.Hash(i)) {
+				names = append(names, d.Name)
+			}
 		}
 	}
 	return names, nil
 }
 
-// NoteFeatures writes that the parts in store are folded with set from here on.
-func NoteFeatures(ctx context.Context, store profile.Store, set *feature.Set) error {
+// NoteFeatures writes that the state in store is folded with sets from here on.
+func NoteFeatures(ctx context.Context, store profile.Store, sets ...*feature.Set) error {
 	var row []byte
-	for i := range set.Definitions() {
-		row = binary.BigEndian.AppendUint64(row, set.Hash(i))
+	for _, set := range sets {
+		for i := range set.Definitions() {
+			row = binary.BigEndian.AppendUint64(row, set.Hash(i))
+		}
 	}
 	var b profile.Batch
 	b.Put([]byte(tableFeatures), row)
