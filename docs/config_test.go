@@ -82,6 +82,7 @@ func TestConfigPage(t *testing.T) {
 		"segment":     defTable(s.Defs["segment"]),
 		"placement":   defTable(s.Defs["placement"]),
 		"generator":   defTable(s.Defs["generator"]),
+		"schedule":    defTable(s.Defs["schedule"]),
 		"destination": defTable(s.Defs["destination"]),
 
 		"transformation": defTable(s.Defs["transformation"]),
