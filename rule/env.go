@@ -124,7 +124,7 @@ func (e *Env) Condition(p Place, expr string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{code: run, uses: c.uses, text: expr}, nil
+	return &Program{code: run, uses: c.uses, text: expr, plain: plainly(c.ast.NativeRep().Expr())}, nil
 }
 
 // CompileNumber compiles an expression with a numeric value. Errors are as for

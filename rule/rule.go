@@ -144,13 +144,19 @@ type Item interface {
 
 // Program is a compiled condition.
 type Program struct {
-	code code
-	uses Uses
-	text string
+	code  code
+	uses  Uses
+	text  string
+	plain []test // what it is a conjunction of; nil when it is more
 }
 
 // Match reports whether the condition is true of in. An error counts as false.
 func (p *Program) Match(in *Input) bool {
+	if len(p.plain) > 0 {
+		if matches, sure := matchPlain(p.plain, in); sure {
+			return matches
+		}
+	}
 	v, err := p.code.run(in)
 	return err == nil && v == types.True
 }
