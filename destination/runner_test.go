@@ -180,7 +180,9 @@ func TestHangs(t *testing.T) {
 		if st := r.Status(); st.Pending > 40 || st.State != "paused" || st.Behind == 0 || st.LastError == "" {
 			t.Errorf("while it hangs: %+v", st)
 		}
+		s.to.mu.Lock()
 		tries := s.to.tries
+		s.to.mu.Unlock()
 		if tries > 3*3600/5+100 {
 			t.Errorf("a receiver that is down was asked %d times in three hours", tries)
 		}
@@ -289,17 +291,17 @@ func TestGivesUp(t *testing.T) {
 		s := newStand(t, t.TempDir())
 		defer s.close()
 		s.def.GiveUp = feature.Duration(time.Hour)
-		var first string
+		s.change("before")
+		r, stop := s.run()
+		defer stop()
+		s.to.says(func(context.Context, *Message) error { return errors.New("connection reset") })
+		first := s.change("u1")
 		s.to.says(func(_ context.Context, m *Message) error {
 			if m.ID == first {
 				return errors.New("connection reset")
 			}
 			return nil
 		})
-		first = s.change("before")
-		r, stop := s.run()
-		defer stop()
-		first = s.change("u1")
 		s.change("u1")
 		time.Sleep(59 * time.Minute)
 		if got := s.to.ids("u:u1"); len(got) != 0 {
