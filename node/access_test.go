@@ -315,6 +315,8 @@ func (o *operation) example(n int, decision string) (path, body string) {
 		return path, `{"id":"pan","attributes":{"name":"Pan"}}`
 	case strings.HasPrefix(o.path, "/v1/destinations/"), o.path == "/v1/dead-letters/retry":
 		return path, ""
+	case o.path == "/v1/unmerge":
+		return path, `{"previous_id":"u7","user_id":"u1"}`
 	case o.path == "/v1/rank":
 		return path, `{"items":["pan"]}`
 	default:

@@ -308,6 +308,7 @@ func (n *Node) openEdge(cfg *config.Config) error {
 		Ready: n.ready, Log: n.log,
 		Limits: serve.Limits{MaxBody: int64(cfg.Limits.RequestBytes)},
 	})
+	n.server.SetIdentities(identities{n})
 	n.server.SetEveryone(&everyone{n: n, workers: 1}) // the other cores are for those who wait
 	return nil
 }

@@ -257,10 +257,11 @@ func trials() map[string][]trial {
 			{secret, "", `{"reason":"transform","limit":10}`, 200}, {secret, "", `{"ids":[]}`, 400}, {secret, "", `{"ids":["absent"]}`, 404}, {secret, "", huge, 413},
 		},
 		"POST /v1/visitor": {{write, "", `{"anonymous_id":"null"}`, 400}, {write, "", fmt.Sprintf(`{"anonymous_id":%q}`, device(7)), 409}, {write, "", huge, 413}},
+		"POST /v1/unmerge": {{secret, "", `{"user_id":"u1"}`, 400}, {secret, "", huge, 413}},
 		"GET /v1/webhook":  {{write, "/v1/webhook?x=1", "", 400}},
 		"POST /v1/batch":   {{write, "", `{"batch":[{"type":"track","event":"X","userId":"u1"},{"type":"dance","messageId":"m"}]}`, 200}, {write, "", `{"batch":[{"type":"dance"}]}`, 400}},
 	}
-	for _, part := range []string{"", "/traits", "/features", "/segments", "/events"} {
+	for _, part := range []string{"", "/traits", "/features", "/segments", "/events", "/identities"} {
 		out["GET /v1/profiles/{key}"+part] = []trial{
 			{secret, "/v1/profiles/x:1" + part, "", 400},
 			{secret, "/v1/profiles/u:absent" + part, "", 404},

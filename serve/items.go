@@ -127,7 +127,7 @@ func (s *Server) append(ctx context.Context, recs []attune.Record) (applied bool
 		return false, token, deny(attune.ErrNotFound, "this server takes no items; send them to the one that writes the journal")
 	}
 	if err := s.o.Journal.Append(ctx, recs); err != nil {
-		return false, token, fmt.Errorf("append %d items: %w", len(recs), err)
+		return false, token, fmt.Errorf("append %d records: %w", len(recs), err)
 	}
 	st := s.o.Journal.Status()
 	token = journal.TokenOf(st.ID, st.Partitions(), recs)

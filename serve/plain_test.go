@@ -41,7 +41,7 @@ func TestFaultsAreInPlainWords(t *testing.T) {
 		{"GET", "/v1/profiles/u:s0/traits?bogus=1", ``, 400, "bogus", "there is no such parameter: this address takes none"},
 		{"GET", "/v1/profiles/u:", ``, 400, "key", "id is empty"},
 		{"GET", "/v1/profiles/a:", ``, 400, "key", "id is empty"},
-		{"GET", "/v1/profiles/x:1", ``, 400, "key", "want u:<userId> or a:<anonymousId>"},
+		{"GET", "/v1/profiles/x:1", ``, 400, "key", "want u:<userId>, a:<anonymousId> or x:<type>:<value>"},
 	} {
 		code, body, _ := w.call(tc.method, tc.path, tc.body, server)
 		var got struct {

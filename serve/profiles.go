@@ -40,8 +40,8 @@ type consentView struct {
 	At              string          `json:"at"`
 }
 
-// whose reads the person a profile route names: u:<userId> or
-// a:<anonymousId>.
+// whose reads the person a profile route names: u:<userId>, a:<anonymousId> or
+// x:<type>:<value>, an external id of hers.
 func (s *Server) whose(r *http.Request) (*profile.Person, error) {
 	key := r.PathValue("key")
 	var who subject
@@ -50,7 +50,11 @@ func (s *Server) whose(r *http.Request) (*profile.Person, error) {
 	} else if device, ok := identity.Device(key); ok {
 		who.device = device
 	} else {
-		return nil, invalid("key", "want u:<userId> or a:<anonymousId>")
+		user, err := s.holder(r, key)
+		if err != nil {
+			return nil, err
+		}
+		who.user = user
 	}
 	if err := identity.CheckID(who.user + who.device); err != nil {
 		return nil, invalid("key", attune.Message(err))

@@ -41,6 +41,8 @@ func Routes() []Route {
 		{"GET", "/v1/profiles/{key}/features", Own, (*Server).serveFeatures},
 		{"GET", "/v1/profiles/{key}/segments", Own, (*Server).serveSegments},
 		{"GET", "/v1/profiles/{key}/events", Own, (*Server).serveEvents},
+		{"GET", "/v1/profiles/{key}/identities", Own, (*Server).serveIdentities},
+		{"POST", "/v1/unmerge", Secret, (*Server).serveUnmerge},
 		{"GET", "/v1/items", AnyKey, (*Server).serveItems},
 		{"POST", "/v1/items", Secret, (*Server).serveBulk},
 		{"GET", "/v1/items/{id}", AnyKey, (*Server).serveItem},

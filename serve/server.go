@@ -225,6 +225,7 @@ type Server struct {
 	entities     Entities     // nil: nobody's
 	audiences    Audiences    // nil: none
 	everyone     Everyone     // nil: nobody
+	identities   Identities   // nil: nobody knows ids
 
 	noStore []string // values of headers that nearly every answer has
 	isJSON  []string
