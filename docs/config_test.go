@@ -27,6 +27,7 @@ type schema struct {
 	Minimum     *float64           `json:"minimum"`
 	Maximum     *float64           `json:"maximum"`
 	Defs        map[string]*schema `json:"$defs"`
+	Additional  json.RawMessage    `json:"additionalProperties"`
 
 	order []string // of Properties, as in the file
 }
@@ -308,6 +309,9 @@ func other(p *schema, v any) any {
 		}
 		return []any{map[string]any{"id": "x", "name": "x"}}
 	case "object":
+		if strings.Contains(string(p.Additional), `"integer"`) {
+			return map[string]any{"x": 7}
+		}
 		return map[string]any{"x": map[string]any{}}
 	default:
 		return "x"
