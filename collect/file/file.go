@@ -40,6 +40,9 @@ const (
 	// Metarank is Metarank's event format, which RankLens is published in:
 	// item, user, ranking and interaction, one a line.
 	Metarank Format = "metarank"
+	// Combined is a web server's access log, a request a line; it needs a
+	// Mapping.
+	Combined Format = "combined"
 )
 
 // Options say how a file is read.
@@ -48,7 +51,7 @@ type Options struct {
 	// base name without ".gz". The same name and rows give the same ids.
 	Name   string
 	Format Format
-	// Mapping is required for CSV and TSV, and not used otherwise.
+	// Mapping is required for CSV, TSV and Combined, and not used otherwise.
 	Mapping *Mapping
 	// Shift is added to every time, in milliseconds.
 	Shift attune.Millis
@@ -149,18 +152,26 @@ func NewReader(in io.Reader, o Options) (*Reader, error) {
 		r.decoder = &segment{lines: l, ids: ids, shift: o.Shift}
 	case Metarank:
 		r.decoder = &metarank{lines: l, ids: ids, shift: o.Shift}
-	case CSV, TSV:
+	case CSV, TSV, Combined:
 		if o.Mapping == nil {
-			return nil, fmt.Errorf("a table needs a mapping file that says what its columns mean (--mapping): %w", attune.ErrInvalid)
+			return nil, fmt.Errorf("%s needs a mapping file that says what it means (--mapping): %w", named(o.Format), attune.ErrInvalid)
 		}
 		r.decoder, err = newTable(l, &o, ids, r.excluded)
 	default:
-		err = fmt.Errorf("format %q: want %s, %s, %s or %s: %w", o.Format, Segment, CSV, TSV, Metarank, attune.ErrInvalid)
+		err = fmt.Errorf("format %q: want %s, %s, %s, %s or %s: %w", o.Format, Segment, CSV, TSV, Metarank, Combined, attune.ErrInvalid)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// named is what a format that needs a mapping is called.
+func named(f Format) string {
+	if f == Combined {
+		return "an access log"
+	}
+	return "a table"
 }
 
 // Next returns what comes next. At the end the error is io.EOF; a *Fault is a
@@ -246,6 +257,9 @@ func guess(in *bufio.Reader) (Format, error) {
 		return Segment, nil // an empty file is an empty anything
 	}
 	if line[0] != '{' {
+		if logLine(line) {
+			return Combined, nil
+		}
 		if bytes.IndexByte(line, '\t') >= 0 {
 			return TSV, nil
 		}

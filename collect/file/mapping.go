@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,6 +40,19 @@ import (
 //	      product_id: "{StockCode}"
 //	      quantity: {column: Quantity, type: integer}
 //
+// Parts of columns can be columns of their own, in every format:
+//
+//	extract:
+//	  sku: {column: path, matches: "^/p/([^/]+)"}
+//	  q: {column: query, param: q}
+//	  visitor: {column: cookie, cookie: uid}
+//
+// An access log (format combined) has the columns host, ident, user, time,
+// method, path, query, status, bytes, referrer and agent, then those of fields,
+// which name what the log's format writes behind them. Its time is in the layout
+// "02/Jan/2006:15:04:05 -0700". Lines of robots are left out unless robots is
+// true; host, agent, page and referrer are in the event's context.
+//
 // A row that no rule takes is a fault. Rows that different rules take are never
 // in one event. A group's event has the time and the columns of its first row;
 // products has a line for each row, and sum adds over all rows.
@@ -51,7 +65,12 @@ type Mapping struct {
 	Window    int    `yaml:"window"`
 	Rules     []Rule `yaml:"rules"`
 
+	Extract map[string]Extract `yaml:"extract"`
+	Fields  []string           `yaml:"fields"` // of an access log
+	Robots  bool               `yaml:"robots"` // of an access log: they are events too
+
 	zone *time.Location
+	made []string // the names of Extract, sorted
 }
 
 // Clock says where the time is.
@@ -105,7 +124,7 @@ type Condition struct {
 type Value struct {
 	// Template is text with columns in braces: "guest-{InvoiceNo}", and
 	// changes behind a bar: "{CustomerID|int}" ("17850.0" is 17850), lower,
-	// upper. It is empty when a column it names is empty.
+	// upper, hash (a name for an address that is not to be said). It is empty when a column it names is empty.
 	Template string
 	Column   string   `yaml:"column"`
 	Type     string   `yaml:"type"` // of a column: string (the default), number, integer, boolean
@@ -174,6 +193,15 @@ func ParseMapping(text []byte) (*Mapping, error) {
 	}
 	if m.Time.Column == "" {
 		fault("time.column", "is missing; name the column that says when it happened")
+	}
+	m.made = slices.Sorted(maps.Keys(m.Extract))
+	for _, name := range m.made {
+		x := m.Extract[name]
+		x.compile("extract."+name, fault)
+		if _, made := m.Extract[x.Column]; made {
+			fault("extract."+name+".column", "%q is made by extract itself; name a column of the file", x.Column)
+		}
+		m.Extract[name] = x
 	}
 	if len(m.Rules) == 0 || len(m.Rules) > maxRules {
 		fault("rules", "%d; want 1 to %d", len(m.Rules), maxRules)
@@ -275,6 +303,9 @@ func members(of map[string]Value, path string, fault faulter) []member {
 // columns calls need for every column that m names.
 func (m *Mapping) columns(need func(path, column string)) {
 	need("time.column", m.Time.Column)
+	for _, name := range m.made {
+		need("extract."+name+".column", m.Extract[name].Column)
+	}
 	if m.Group != "" {
 		need("group", m.Group)
 	}

@@ -14,6 +14,7 @@ type records struct {
 	lines *lines
 	comma byte
 	limit int
+	log   *accessLog // the lines are an access log's; nil: a table's
 
 	row    int64
 	fields [][]byte // parts of raw, or of plain
@@ -40,6 +41,9 @@ func (r *records) next() error {
 			continue
 		}
 		r.raw = append(r.raw[:0], line...)
+		if r.log != nil {
+			return r.log.split(r)
+		}
 		var more [][]byte
 		var rows []int64
 		for !r.whole() {

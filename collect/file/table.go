@@ -34,6 +34,8 @@ type table struct {
 	excluded map[string]int64
 
 	index map[string]int // column → place
+	own   int            // columns of the file
+	width int            // places of a row before those of m.made
 	order []*group       // open groups, the longest untouched first
 	open  map[groupKey]*group
 	done  map[uint64]struct{} // hashes of closed groups
@@ -72,6 +74,12 @@ func newTable(l *lines, o *Options, ids ids, excluded map[string]int64) (*table,
 		recs: &records{lines: l, comma: comma, limit: o.MaxLine}, m: m, ids: ids, shift: o.Shift, excluded: excluded,
 		index: map[string]int{}, open: map[groupKey]*group{}, done: map[uint64]struct{}{},
 	}
+	if o.Format == Combined {
+		if err := t.beginLog(); err != nil {
+			return nil, err
+		}
+		return t, t.known(append(logColumns(), m.Fields...))
+	}
 	if err := t.recs.next(); err != nil {
 		if errors.Is(err, io.EOF) {
 			t.ended = true // an empty file has no header and no rows
@@ -90,14 +98,28 @@ func newTable(l *lines, o *Options, ids ids, excluded map[string]int64) (*table,
 			t.index[name] = i
 		}
 	}
+	return t, t.known(names)
+}
+
+// known checks that the file, whose columns are names, has every column that the
+// mapping names, and gives those it makes a place.
+func (t *table) known(names []string) error {
 	var errs []error
-	m.columns(func(path, column string) {
+	t.own, t.width = len(t.index), len(names)
+	for i, name := range t.m.made {
+		if _, twice := t.index[name]; twice {
+			errs = append(errs, fmt.Errorf("mapping: extract.%s: is a column of the file already: %w", name, attune.ErrInvalid))
+			continue
+		}
+		t.index[name] = t.width + i
+	}
+	t.m.columns(func(path, column string) {
 		if _, ok := t.index[column]; !ok {
 			errs = append(errs, fmt.Errorf("mapping: %s: the file has no column %q; it has %s: %w", path, column, strings.Join(names, ", "), attune.ErrInvalid))
 		}
 	})
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return t, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // next returns the next event that is whole.
@@ -135,8 +157,13 @@ func (t *table) fault(format string, args ...any) error {
 
 // row takes the record at hand; whole says that it made an event by itself.
 func (t *table) row() (row Row, whole bool, err error) {
-	if got, want := len(t.recs.fields), len(t.index); got < want {
-		return Row{}, false, t.fault("the row has %d fields, the header has %d", got, want)
+	if got := len(t.recs.fields); got < t.own {
+		return Row{}, false, t.fault("the row has %d fields, the header has %d", got, t.own)
+	}
+	t.extract()
+	if l := t.recs.log; l != nil && l.robot(t.col("agent")) {
+		t.excluded[robotLine]++
+		return Row{}, false, nil
 	}
 	rule, err := t.rule()
 	if err != nil {
@@ -160,6 +187,22 @@ func (t *table) row() (row Row, whole bool, err error) {
 		return row, true, err
 	}
 	return Row{}, false, t.join(rule, at)
+}
+
+// extract appends the columns that the mapping makes to the record at hand.
+func (t *table) extract() {
+	if len(t.m.made) == 0 {
+		return
+	}
+	fields := t.recs.fields[:min(len(t.recs.fields), t.width)]
+	for len(fields) < t.width {
+		fields = append(fields, nil)
+	}
+	t.recs.fields = fields
+	for _, name := range t.m.made {
+		x := t.m.Extract[name]
+		t.recs.fields = append(t.recs.fields, []byte(x.of(t.col(x.Column))))
+	}
 }
 
 // rule returns the first rule that takes the record.
@@ -357,6 +400,9 @@ func (t *table) event(g *group, id string, col func(string) string) (Row, error)
 		}
 	}
 	b = gjson.AppendJSONString(append(b, `,"timestamp":`...), g.time.String())
+	if t.recs.log != nil {
+		b = t.recs.log.context(b, col)
+	}
 	if len(r.traits) > 0 {
 		if b, err = t.object(append(b, `,"traits":`...), r.traits, col, nil); err != nil {
 			return bad(err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/attune-io/attune"
 )
 
 // template is text with columns in it.
@@ -42,10 +44,10 @@ func parseTemplate(text string) (template, error) {
 		}
 		for _, c := range parts[1:] {
 			switch c = strings.TrimSpace(c); c {
-			case "int", "lower", "upper":
+			case "int", "lower", "upper", "hash":
 				p.changes = append(p.changes, c)
 			default:
-				return nil, fmt.Errorf("|%s is not known; want |int, |lower or |upper", c)
+				return nil, fmt.Errorf("|%s is not known; want |int, |lower, |upper or |hash", c)
 			}
 		}
 		t = append(t, p)
@@ -91,6 +93,8 @@ func (t template) eval(col func(string) string) (string, error) {
 				v = strings.ToLower(v)
 			case "upper":
 				v = strings.ToUpper(v)
+			case "hash": // a name for what should not be said itself
+				v = strconv.FormatUint(attune.Hash(v), 36)
 			}
 		}
 		b.WriteString(v)
