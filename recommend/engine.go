@@ -73,6 +73,8 @@ type Engine struct {
 	scratch *sync.Pool // of *scratch
 	quick   atomic.Pointer[[]int32]
 	zones   *zones
+	sets    map[string]*itemSet // by condition on the item alone
+	old     map[string]*itemSet // of the engine before, while this one is compiled
 }
 
 // inputs are the places of the features every engine reads; -1 when a
@@ -84,11 +86,18 @@ type inputs struct {
 // New compiles placements over w. The error joins every fault there is, each
 // with its path, as "placements.home.filter: unknown attribute …".
 func New(w World, placements []Placement) (*Engine, error) {
+	return compile(w, placements, map[string]*itemSet{})
+}
+
+// compile is New with the item sets there are already, which follow the catalog
+// of w.
+func compile(w World, placements []Placement, sets map[string]*itemSet) (*Engine, error) {
 	e := &Engine{
 		world:   w,
 		plans:   make(map[string]*plan, len(placements)),
 		scratch: &sync.Pool{New: func() any { return new(scratch) }},
 		zones:   &zones{},
+		sets:    make(map[string]*itemSet, len(sets)),
 		inputs: inputs{
 			viewed: w.Features.Index("last_viewed"), cart: w.Features.Index("cart"),
 			added: w.Features.Index("last_added"), purchased: w.Features.Index("purchased"),
@@ -99,6 +108,8 @@ func New(w World, placements []Placement) (*Engine, error) {
 	for _, d := range w.Features.Definitions() {
 		e.lasting = append(e.lasting, (d.Kind == feature.KindLast || d.Kind == feature.KindSet) && d.TTL == 0)
 	}
+	e.old = sets
+	defer func() { e.old = nil }()
 	var errs []error
 	for i := range placements {
 		p := &placements[i]
@@ -140,7 +151,7 @@ func prefix(path string, err error) []error {
 func (e *Engine) Reload(placements []Placement, version uint64) (*Engine, error) {
 	w := e.world
 	w.Version = version
-	next, err := New(w, placements)
+	next, err := compile(w, placements, e.sets)
 	if err != nil {
 		return nil, err
 	}
@@ -384,6 +395,8 @@ func (e *Engine) end(s *scratch) {
 	s.item = itemRef{}
 	s.found = SearchResult{}
 	clear(s.told)
+	clear(s.fields)
+	s.dates = dates{}
 	s.told = s.told[:0]
 	s.input.Person, s.input.Item, s.input.Context, s.input.Segments = nil, nil, nil, nil
 	e.scratch.Put(s)

@@ -55,10 +55,26 @@ func (e *Engine) condition(expr string) (condition, error) {
 	}
 	c := condition{person: parts.Person, both: parts.Both}
 	if parts.Item != nil {
-		c.items = &itemSet{program: parts.Item, catalog: e.world.Catalog}
-		c.items.refresh()
+		c.items = e.itemSet(parts.Item)
 	}
 	return c, nil
+}
+
+// itemSet returns the set of a condition: that of another rule, or of the engine
+// before, when there is one. To fill one takes a while where there are many
+// items.
+func (e *Engine) itemSet(program *rule.Program) *itemSet {
+	text := program.String()
+	set := e.sets[text]
+	if set == nil {
+		set = e.old[text]
+	}
+	if set == nil {
+		set = &itemSet{program: program, catalog: e.world.Catalog}
+		set.refresh()
+	}
+	e.sets[text] = set
+	return set
 }
 
 // start brings the item set up to date and reports whether the person's part
@@ -191,16 +207,17 @@ func (b *itemSet) each(fn func(n int32) bool) {
 
 // among makes c hold for items with these ids only.
 func (c *condition) among(ids []string, of *catalog.Catalog) {
-	if c.items == nil {
-		c.items = &itemSet{catalog: of}
+	own := &itemSet{catalog: of}
+	if c.items != nil {
+		own.program = c.items.program // the set itself is others' too
 	}
 	set := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
 		set[id] = struct{}{}
 	}
-	c.items.among = set
-	c.items.filled.Store(false)
-	c.items.refresh()
+	own.among = set
+	own.refresh()
+	c.items = own
 }
 
 // itemRef is an item of the catalog as a rule reads it.

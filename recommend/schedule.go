@@ -234,9 +234,8 @@ func (z *zones) of(context []byte) *time.Location {
 	}
 	z.mu.RLock()
 	zone, known := z.known[name]
-	full := len(z.known) >= maxZones
 	z.mu.RUnlock()
-	if known || full {
+	if known {
 		return zone
 	}
 	zone, err := time.LoadLocation(name)
@@ -245,8 +244,8 @@ func (z *zones) of(context []byte) *time.Location {
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.known == nil {
-		z.known = map[string]*time.Location{}
+	if z.known == nil || len(z.known) >= maxZones {
+		z.known = map[string]*time.Location{} // names that nobody has do not keep the others out
 	}
 	z.known[strings.Clone(name)] = zone
 	return zone
