@@ -23,6 +23,7 @@ type commands struct {
 	Validate  validateCommand  `cmd:"" help:"Check a configuration and list every fault."`
 	Import    importCommand    `cmd:"" help:"Read events from files into a node."`
 	Recommend recommendCommand `cmd:"" help:"Decide a placement for every user, into a file for e-mail and push tools."`
+	Plan      planCommand      `cmd:"" help:"Propose a tracking plan, or check events by one."`
 	Replay    replayCommand    `cmd:"" help:"Fold the journal again and compare with the profiles on disk."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
