@@ -61,11 +61,15 @@ func (r *Runner) records(ctx context.Context, partition int) error {
 			r.gone(partition, gone)
 		}
 		for i := range recs {
-			if !r.offer(ctx, partition, &recs[i]) {
+			if recs[i].Kind == attune.KindTransition && !r.offer(ctx, partition, &recs[i]) {
 				return ctx.Err()
 			}
 		}
-		next = recs[len(recs)-1].Offset + 1
+		last := recs[len(recs)-1].Offset
+		r.mu.Lock()
+		r.read[partition], r.dirty.read = max(r.read[partition], last), true
+		r.mu.Unlock()
+		next = last + 1
 	}
 }
 
@@ -123,13 +127,10 @@ func (r *Runner) shut(partition int, offset uint64) {
 	r.mu.Unlock()
 }
 
-// offer looks at one record: a transition that is wanted waits in the queue,
-// once that has room. It reports false when ctx ended before.
+// offer looks at a transition: one that is wanted waits in the queue, once that
+// has room. It reports false when ctx ended before.
 func (r *Runner) offer(ctx context.Context, partition int, rec *attune.Record) bool {
-	var m *Message
-	if rec.Kind == attune.KindTransition {
-		m = r.message(partition, rec)
-	}
+	m := r.message(partition, rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m != nil && !r.recent.repeat(m.ID) {

@@ -541,4 +541,43 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// BenchmarkFollow is what a destination costs where nothing is to be sent: one
+// operation is one record of the journal.
+func BenchmarkFollow(b *testing.B) {
+	j, err := disk.Open(disk.Options{Dir: filepath.Join(b.TempDir(), "journal"), Partitions: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close() //nolint:errcheck // it is thrown away
+	r, err := Open(Options{
+		Definition: Definition{Name: "crm"}, Sender: &receiver{}, Journal: j, Dir: b.TempDir(), Now: time.Now, Chance: func() float64 { return 0 },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	payload := make([]byte, 800)
+	for n := 0; n < b.N; n += 1000 {
+		recs := make([]attune.Record, min(1000, b.N-n))
+		for i := range recs {
+			recs[i] = attune.Record{Kind: attune.KindEvent, Key: "a:d", Payload: payload}
+		}
+		if err := j.Append(b.Context(), recs); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() { ended <- r.Run(ctx) }()
+	for r.Status().Behind > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	b.StopTimer()
+	stop()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+}
+
 var _ journal.Journal = (*disk.Journal)(nil)

@@ -270,6 +270,7 @@ func TestWebhookDeadLetters(t *testing.T) {
 		return false
 	})
 	cfg := testConfig(t.TempDir())
+	cfg.AdminListen = "127.0.0.1:0"
 	hooked(&cfg, h.url)
 	r := start(t, cfg, node.Options{})
 	r.toggle("u1", true)
@@ -299,6 +300,14 @@ func TestWebhookDeadLetters(t *testing.T) {
 	within(t, "take one", func() bool { return h.took() == 1 && r.destination().DeadLetters == 1 })
 	r.call(http.MethodPost, "/v1/destinations/crm/dead-letters/retry", config.DevServerSecret, nil, nil)
 	within(t, "take the other", func() bool { return h.took() == 2 && r.destination().DeadLetters == 0 })
+	for _, want := range []string{
+		`attune_destination_delivered_total{destination="crm"} 2`, `attune_destination_given_up_total{destination="crm"} 2`,
+		`attune_destination_dead_letters{destination="crm"} 0`, `attune_destination_behind_records{destination="crm"} 0`,
+	} {
+		if !strings.Contains(r.metrics(), want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
 }
 
 // TestReloadDestinations: a destination that is added, changed or taken away
