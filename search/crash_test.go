@@ -30,7 +30,7 @@ func TestKilled(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "search")
 	for round := range 6 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$") //nolint:gosec // ourselves
+		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
 		child.Env = append(os.Environ(), crashDir+"="+dir)
 		out, err := child.StdoutPipe()
 		if err != nil {
@@ -40,7 +40,10 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for lines.Scan() && lines.Text() != "writing" {
+		for lines.Scan() {
+			if lines.Text() == "writing" {
+				break
+			}
 		}
 		time.Sleep(time.Duration(round*40) * time.Millisecond)
 		if err := child.Process.Kill(); err != nil {

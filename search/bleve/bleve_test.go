@@ -32,7 +32,7 @@ func TestDisk(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "search")
 	ix := open(t, dir)
 	docs := crowd(names(t), 200)
-	for range 300 {
+	for range 60 {
 		if err := ix.Apply(t.Context(), &search.Batch{Put: docs}); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size > 8<<20 {
-		t.Errorf("200 documents that were put 300 times take %d bytes", size)
+		t.Errorf("200 documents that were put 60 times take %d bytes", size)
 	} else {
 		t.Logf("%d bytes", size)
 	}
