@@ -20,44 +20,44 @@ import (
 )
 
 // gate makes a gate of transformations and a plan, in YAML; "" is none.
-func gate(t testing.TB, steps, events string) *collect.Gate {
-	t.Helper()
+func gate(tb testing.TB, steps, events string) *collect.Gate {
+	tb.Helper()
 	env, err := rule.New(rule.Names{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	g := &collect.Gate{}
 	if steps != "" {
 		var list []transform.Step
 		if err := yaml.Unmarshal([]byte(steps), &list); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if g.Steps, err = transform.Compile(list, env); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if events != "" {
 		d := plan.Definition{Name: "shop"}
 		if err := yaml.Unmarshal([]byte(events), &d.Events); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if g.Plan, err = plan.Compile(&d); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return g
 }
 
 // behind is a world whose source has g.
-func behind(t testing.TB, g *collect.Gate, change ...func(*collect.Options)) *world {
-	t.Helper()
-	return newWorld(t, append(change, func(o *collect.Options) { setGate(t, o.Keys, g) })...)
+func behind(tb testing.TB, g *collect.Gate, change ...func(*collect.Options)) *world {
+	tb.Helper()
+	return newWorld(tb, append(change, func(o *collect.Options) { setGate(tb, o.Keys, g) })...)
 }
 
-func setGate(t testing.TB, keys *collect.Keys, g *collect.Gate) {
-	t.Helper()
+func setGate(tb testing.TB, keys *collect.Keys, g *collect.Gate) {
+	tb.Helper()
 	if err := keys.Set([]collect.Source{{ID: "web", WriteKey: key, Enabled: true, Gate: g}}, []string{secret}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

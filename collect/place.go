@@ -93,16 +93,9 @@ func (d *draft) whence(b *Batch) netip.Addr {
 func (c *Collector) locate(w *work, b *Batch) fault {
 	d := &w.d
 	raw, same := d.e.Raw, true
-	if c.o.Geo != nil {
-		if a := d.whence(b); a.IsValid() {
-			if a != w.at {
-				w.at, w.location = a, c.o.Geo.Locate(w.location[:0], a)
-			}
-			if len(w.location) > 0 {
-				if next := mergeMember(raw, d.text, "context", `{"location":`+string(w.location)+`}`); next != nil {
-					raw, same = next, false
-				}
-			}
+	if location := c.locationOf(w, b); len(location) > 0 {
+		if next := mergeMember(raw, d.text, "context", `{"location":`+string(location)+`}`); next != nil {
+			raw, same = next, false
 		}
 	}
 	if c.o.AnonymizeIP && d.ip != "" {
@@ -115,6 +108,22 @@ func (c *Collector) locate(w *work, b *Batch) fault {
 	f := d.read(raw, string(raw), b.Type, &c.o.Consent)
 	d.ip = ip // for robots
 	return f
+}
+
+// locationOf returns where the event in w.d came from, good until the next call;
+// nothing when that is not known. Neighbours often share an address.
+func (c *Collector) locationOf(w *work, b *Batch) []byte {
+	if c.o.Geo == nil {
+		return nil
+	}
+	a := w.d.whence(b)
+	if !a.IsValid() {
+		return nil
+	}
+	if a != w.at {
+		w.at, w.location = a, c.o.Geo.Locate(w.location[:0], a)
+	}
+	return w.location
 }
 
 // withoutAddress returns raw without context.ip.

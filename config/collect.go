@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/attune-io/attune/collect/plan"
 	"github.com/attune-io/attune/collect/transform"
@@ -179,23 +180,23 @@ func (k *compiling) compilePlans() map[string]*plan.Plan {
 
 // inside returns the path of what keys name in d, as places are written.
 func inside(d *plan.Definition, keys []string) string {
-	path := ""
+	var path strings.Builder
 	var at any = map[string]any{"events": d.Events, "unplanned": d.Unplanned}
 	for _, key := range keys {
 		switch v := at.(type) {
 		case []any:
-			path += "[" + key + "]"
+			path.WriteString("[" + key + "]")
 			if n, err := strconv.Atoi(key); err == nil && n >= 0 && n < len(v) {
 				at = v[n]
 			}
 		case map[string]any:
-			path += "." + key
+			path.WriteString("." + key)
 			at = v[key]
 		default:
-			path += "." + key
+			path.WriteString("." + key)
 		}
 	}
-	return path
+	return path.String()
 }
 
 func (k *compiling) compileSteps(path string, steps []transform.Step) *transform.Program {

@@ -101,8 +101,6 @@ func (m *maker) value(v ref.Val, depth int) error {
 		return m.members(v, depth)
 	case traits.Lister:
 		return m.list(v, depth)
-	case *texts:
-		return m.list(v.lister(), depth)
 	default:
 		return fmt.Errorf("the value is a %s, which has no form in JSON: %w", v.Type().TypeName(), attune.ErrInvalid)
 	}
@@ -181,7 +179,7 @@ func (m *maker) members(v traits.Mapper, depth int) error {
 
 func (m *maker) list(v traits.Lister, depth int) error {
 	m.out = append(m.out, '[')
-	for i := range v.Size().(types.Int) { //nolint:errcheck,forcetypeassert // a list's size is an int
+	for i := range v.Size().(types.Int) { //nolint:forcetypeassert // a list's size is an int
 		if i > 0 {
 			m.out = append(m.out, ',')
 		}

@@ -167,7 +167,7 @@ func FuzzAccessLog(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(_ *testing.T, text string) {
 		r, err := file.NewReader(strings.NewReader(text), file.Options{Format: file.Combined, Mapping: m})
 		if err != nil {
 			return // gzip that is none

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/attune-io/attune"
@@ -133,7 +134,7 @@ func (c *compiling) invalid(field, format string, args ...any) {
 func (c *compiling) step(s *Step) step {
 	out := step{name: s.Name, drop: s.Drop, deadLetters: s.OnError == DeadLetter}
 	if out.name == "" {
-		out.name = fmt.Sprint(c.at)
+		out.name = strconv.Itoa(c.at)
 	}
 	for _, name := range s.On {
 		out.on = append(out.on, attune.CanonicalName(name))
