@@ -65,7 +65,7 @@ func needsOf(p *recommend.Placement, definitions []feature.Definition) console.P
 		out.Generators = append(out.Generators, generatorNeeds(&p.Generators[i], definitions))
 	}
 	chain := p.Fallback
-	if chain == nil {
+	if chain == nil && len(p.Generators) > 0 {
 		chain = []recommend.Step{{Kind: recommend.Trending}, {Kind: recommend.Popular}, {Kind: recommend.Newest}}
 	}
 	for _, step := range chain {
@@ -89,6 +89,8 @@ func generatorNeeds(g *recommend.Generator, definitions []feature.Definition) co
 		v.Events = []string{eventOrdered}
 	case recommend.CartComplement:
 		v.Events, v.All = []string{eventAdded, eventOrdered}, true
+	case recommend.CompleteLook:
+		v.Note = "an item in the request or in the cart, and items that share its " + cmp.Or(g.Attribute, "look")
 	case recommend.Newest:
 		v.Note = "any item in the catalog"
 	case recommend.Items:

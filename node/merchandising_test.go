@@ -109,6 +109,12 @@ func TestMerchandisingOverTheAPI(t *testing.T) {
 	expect(`{"placements":[{"id":"small","limit":9,"offset":1,"blacklist":["p3"],"fields":[{"name":"category","values":["Wine"],"bias":-1}]}]}`,
 		"small", "p1")
 
+	var page merchandised
+	r.call(http.MethodGet, "/v1/recommend/small?limit=2&offset=1&blacklist=p3,p0", config.DevServerSecret, nil, &page)
+	if got := page.ids("small"); !slices.Equal(got, []string{"p4", "p2"}) {
+		t.Errorf("the page has %v, want p4 and p2", got)
+	}
+
 	token := r.track(device(1), "Recommendation Viewed", `{"placement":"seen","products":[{"product_id":"p5"}]}`)
 	expect(fmt.Sprintf(`{"anonymous_id":%q,"after":%q,"placements":[{"id":"seen"}]}`, device(1), token), "seen", "p4", "p3")
 
@@ -128,6 +134,7 @@ func TestMerchandisingOverTheAPI(t *testing.T) {
 
 	for body, want := range map[string]string{
 		`{"placements":[{"id":"home","offset":-1}]}`:                                                          "placements[0].offset",
+		`{"placements":[{"id":"home","offset":"x"}]}`:                                                         "placements.offset",
 		`{"placements":[{"id":"home","fields":[{"name":"a"}]}]}`:                                              "placements[0].fields[0].values",
 		`{"placements":[{"id":"home","date_range":{"name":"d","after":"2026-02-01","before":"2026-01-01"}}]}`: "placements[0].date_range",
 		`{"placements":[{"id":"home","date_range":{"name":"d","after":"yesterday"}}]}`:                        "placements[0].date_range.after",

@@ -134,7 +134,7 @@ func decodeJSON(body []byte, into any) error {
 // fieldPath is the path a caller knows: without the names of embedded structs.
 func fieldPath(path string) string {
 	path = strings.TrimPrefix(path, "ask.")
-	return strings.TrimPrefix(path, "DecideRequest.")
+	return strings.Replace(strings.TrimPrefix(path, "DecideRequest."), ".Narrow.", ".", 1)
 }
 
 // askOf reads GET /v1/recommend/{placement} and GET /v1/stream from the query

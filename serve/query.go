@@ -11,7 +11,7 @@ import (
 // the credentials, which every route reads.
 func queries(method, path string) []string {
 	asked := []string{
-		"item", "items", "query", "filters", "facets", "limit", "user_id", "anonymous_id", "after", "deadline_ms", "explain",
+		"item", "items", "query", "filters", "facets", "offset", "blacklist", "limit", "user_id", "anonymous_id", "after", "deadline_ms", "explain",
 	}
 	switch method + " " + path {
 	case "GET /v1/recommend/{placement}":
