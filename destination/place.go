@@ -98,7 +98,7 @@ func writeJSON(file string, v any) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(file), unfinished(file))
 	if err != nil {
 		return err
 	}
@@ -117,6 +117,19 @@ func writeJSON(file string, v any) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(file))
+}
+
+// unfinished is the pattern of the names that file is written under before it
+// is whole.
+func unfinished(file string) string { return "." + filepath.Base(file) + ".new-*" }
+
+// clean removes what a crash left of writing file.
+func clean(file string) error {
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(file), unfinished(file)))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
 }
 
 // syncDir makes a rename in dir durable. Windows has no such call.

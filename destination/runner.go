@@ -99,6 +99,9 @@ func Open(opt Options) (*Runner, error) {
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("destination %s: %w", r.def.Name, err)
 	}
+	if err := errors.Join(clean(r.file(placeSuffix)), clean(r.file(lettersSuffix))); err != nil {
+		return nil, fmt.Errorf("destination %s: %w", r.def.Name, err)
+	}
 	status := opt.Journal.Status()
 	var p place
 	found, err := readJSON(r.file(placeSuffix), &p)

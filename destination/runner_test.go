@@ -406,6 +406,24 @@ func TestTrimmed(t *testing.T) {
 	}
 }
 
+// TestUnfinished: what a crash left of writing a file is cleared away, and of
+// others nothing.
+func TestUnfinished(t *testing.T) {
+	s := newStand(t, t.TempDir())
+	defer s.close()
+	r := s.open()
+	for _, name := range []string{".crm.place.json.new-1", ".crm.dead-letters.json.new-2", ".crm2.place.json.new-3"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.open()
+	left, err := os.ReadDir(s.dir)
+	if err != nil || len(left) != 2 || left[0].Name() != ".crm2.place.json.new-3" || left[1].Name() != filepath.Base(r.file(placeSuffix)) {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 // TestOff: one that is off keeps its place, and goes on from there.
 func TestOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
