@@ -81,6 +81,7 @@ func TestConfigPage(t *testing.T) {
 		"keys":        keysTable(t, s),
 		"feature":     defTable(s.Defs["feature"]),
 		"segment":     defTable(s.Defs["segment"]),
+		"entity":      defTable(s.Defs["entity"]),
 		"placement":   defTable(s.Defs["placement"]),
 		"generator":   defTable(s.Defs["generator"]),
 		"schedule":    defTable(s.Defs["schedule"]),
