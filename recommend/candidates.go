@@ -330,8 +330,11 @@ func (s *scratch) tasteOf(n int32, attribute string) int {
 		}
 		return slices.IndexFunc(s.tastes, func(t taste) bool { return word != 0 && t.word == word })
 	default:
-		v, _ := s.view.Attr(n, attribute).(string)
-		return slices.IndexFunc(s.tastes, func(t taste) bool { return v != "" && t.value == v })
+		v := s.view.Attr(n, attribute)
+		if list, ok := v.([]string); ok {
+			return slices.IndexFunc(s.tastes, func(t taste) bool { return slices.Contains(list, t.value) })
+		}
+		return slices.IndexFunc(s.tastes, func(t taste) bool { return v == t.value && t.value != "" })
 	}
 }
 
@@ -342,6 +345,9 @@ func (s *scratch) leanings(g *generator) {
 	if g.from.item {
 		s.itemTaste(g)
 		return
+	}
+	if g.from.trait != "" {
+		s.traitTastes(g)
 	}
 	index := g.from.index
 	if !g.from.given {
@@ -365,6 +371,19 @@ func (s *scratch) leanings(g *generator) {
 		if v := gjson.GetBytes(s.q.Context, path); v.Type == gjson.String && len(s.tastes) == 0 {
 			s.taste(g, feature.Weighted{Key: v.Str, Weight: 1})
 		}
+	}
+}
+
+// traitTastes leans to the values of a trait: who is new, but told where she is
+// from or what plan she has, sees what is for such people.
+func (s *scratch) traitTastes(g *generator) {
+	if s.denied() {
+		return
+	}
+	s.trait(g.from.trait)
+	s.weights = s.weights[:0] // each value counts the same
+	for _, v := range s.strings[:min(len(s.strings), maxTastes)] {
+		s.taste(g, feature.Weighted{Key: v, Weight: 1})
 	}
 }
 

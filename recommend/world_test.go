@@ -107,12 +107,13 @@ func check(tb testing.TB, err error) {
 
 // event is one event of a test.
 type event struct {
-	User  string   `yaml:"user"`
-	Name  string   `yaml:"event"`
-	Item  string   `yaml:"item"`
-	Items []string `yaml:"items"`
-	Order string   `yaml:"order"`
-	After string   `yaml:"after"` // since the event before; "1m" when empty
+	User   string         `yaml:"user"`
+	Name   string         `yaml:"event"`
+	Item   string         `yaml:"item"`
+	Items  []string       `yaml:"items"`
+	Order  string         `yaml:"order"`
+	Traits map[string]any `yaml:"traits"` // of an identify, instead
+	After  string         `yaml:"after"`  // since the event before; "1m" when empty
 }
 
 func (w *world) send(tb testing.TB, events ...event) {
@@ -141,10 +142,14 @@ func (w *world) send(tb testing.TB, events ...event) {
 		if products != nil {
 			props["products"] = products
 		}
-		raw, err := json.Marshal(map[string]any{
+		call := map[string]any{
 			"type": "track", "event": e.Name, "userId": e.User, "messageId": fmt.Sprintf("m%d", w.ids),
 			"timestamp": w.now.String(), "properties": props,
-		})
+		}
+		if e.Traits != nil {
+			call["type"], call["traits"] = "identify", e.Traits
+		}
+		raw, err := json.Marshal(call)
 		check(tb, err)
 		batch.Events = append(batch.Events, raw)
 	}
