@@ -93,8 +93,8 @@ func (f *retriever) run(ctx context.Context) error {
 	const pause = 10 * time.Second
 	for {
 		err := f.keep(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
+		if ctx.Err() != nil {
+			return err // of closing it
 		}
 		f.log.Error("there is no search index; names are looked through", slog.Duration("again_after", pause), slog.Any("error", err))
 		timer := time.NewTimer(pause)

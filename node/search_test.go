@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,9 +31,7 @@ func searchConfig(t *testing.T) config.Config {
 func (r *running) search(user, query string, more map[string]any) *attune.Answer {
 	r.t.Helper()
 	ask := map[string]any{"id": "search", "query": query}
-	for k, v := range more {
-		ask[k] = v
-	}
+	maps.Copy(ask, more)
 	var d attune.Decision
 	status, _ := r.call(http.MethodPost, "/v1/decide", config.DevServerSecret,
 		map[string]any{"user_id": user, "explain": true, "deadline_ms": 1000, "placements": []any{ask}}, &d)
@@ -176,7 +175,9 @@ func TestSearchBadInput(t *testing.T) {
 // bought explains. The slice that the repository holds always, the whole file
 // when it is there.
 func TestSearchIsPersonal(t *testing.T) {
-	t.Run("slice", func(t *testing.T) { personalSearch(t, filepath.Join("..", "examples", "shop", "data", "online-retail-slice.csv.gz")) })
+	t.Run("slice", func(t *testing.T) {
+		personalSearch(t, filepath.Join("..", "examples", "shop", "data", "online-retail-slice.csv.gz"))
+	})
 	t.Run("whole", func(t *testing.T) {
 		path := filepath.Join("..", "..", "shared", "data", "online-retail", "online_retail.csv.gz")
 		if _, err := os.Stat(path); err != nil || testing.Short() {
