@@ -154,8 +154,30 @@ type extraction struct {
 	e        *attune.Event
 	products []attune.Product
 	found    bool     // products is filled
+	memo     [4]memo  // what was read last, for the next definition
+	turn     uint8    // of memo to replace
 	learnt   []learnt // Enriched.items; few
 	looked   bool     // learnt is filled
+}
+
+// memo is a value that was read. Many definitions read few paths.
+type memo struct {
+	place place
+	read  bool
+	v     gjson.Result
+}
+
+// remembered is at, for a place that is no product's.
+func (x *extraction) remembered(at place) gjson.Result {
+	for i := range x.memo {
+		if m := &x.memo[i]; m.read && m.place == at {
+			return m.v
+		}
+	}
+	m := &x.memo[x.turn%uint8(len(x.memo))]
+	x.turn++
+	*m = memo{place: at, read: true, v: x.at(at, nil)}
+	return m.v
 }
 
 // learnt is what the catalog knew of a product, as JSON.
@@ -177,7 +199,13 @@ func (x *extraction) lines() []attune.Product {
 // when there is none. null is none.
 func (x *extraction) get(p path, it *attune.Product) gjson.Result {
 	for _, at := range p {
-		if v := x.at(at, it); v.Exists() && v.Type != gjson.Null {
+		var v gjson.Result
+		if at.root <= context {
+			v = x.remembered(at)
+		} else {
+			v = x.at(at, it)
+		}
+		if v.Exists() && v.Type != gjson.Null {
 			return v
 		}
 	}

@@ -180,8 +180,12 @@ func (st *State) Share() State {
 // good until the next call.
 func (st *State) cell(rank int32) *cell {
 	i := len(st.cells)
-	for i > 0 && st.cells[i-1].rank >= rank {
-		i--
+	if i > 32 {
+		i, _ = slices.BinarySearchFunc(st.cells, rank, func(c cell, rank int32) int { return int(c.rank - rank) })
+	} else {
+		for i > 0 && st.cells[i-1].rank >= rank {
+			i--
+		}
 	}
 	if i < len(st.cells) && st.cells[i].rank == rank {
 		return &st.cells[i]
