@@ -78,7 +78,7 @@ func TestTransformations(t *testing.T) {
 		{
 			"derive", `[{set: {properties.total: "event.properties.price * event.properties.quantity", properties.kind: "event.properties.price > 100 ? 'dear' : 'cheap'", traits.tags: "['a', lower(event.properties.brand)]", context.copy: event.properties}}]`,
 			`{"event":"E","properties":{"price":2.5,"quantity":4,"brand":"ACME"}}`,
-			`{"context":{"copy":{"brand":"ACME","price":2.5,"quantity":4}},"event":"E","properties":{"brand":"ACME","kind":"cheap","price":2.5,"quantity":4,"total":10},"traits":{"tags":["a","acme"]}}`,
+			`{"context":{"copy":{"price":2.5,"quantity":4,"brand":"ACME"}},"event":"E","properties":{"brand":"ACME","kind":"cheap","price":2.5,"quantity":4,"total":10},"traits":{"tags":["a","acme"]}}`,
 		},
 		{
 			"null removes", `[{set: {properties.email: "null"}, remove: [context.ip, properties.absent]}]`,

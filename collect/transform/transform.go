@@ -10,14 +10,14 @@
 package transform
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/rule"
@@ -239,120 +239,57 @@ func (p *Program) Run(i int, e *attune.Event) (Outcome, []byte, error) {
 	if s.drop {
 		return Dropped, nil, nil
 	}
-	values := make([]any, len(s.set))
+	values := make([]value, len(s.set))
 	for j := range s.set {
 		v, err := s.set[j].expr.Append(nil, e)
-		if err == nil {
-			err = decode(v, &values[j])
-		}
 		if err != nil {
 			return Same, nil, fmt.Errorf("set %s: %w", strings.Join(s.set[j].path, "."), err)
 		}
+		values[j] = value(v)
 	}
-	tree := map[string]any{}
-	if err := decode(e.Raw, &tree); err != nil {
-		return Same, nil, fmt.Errorf("the event does not decode: %w", err)
-	}
+	tree := open(string(e.Raw))
 	changed, err := s.edit(tree, values)
 	if err != nil || !changed {
 		return Same, nil, err
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(tree); err != nil {
-		return Same, nil, fmt.Errorf("the event does not encode: %w", err)
-	}
-	return Changed, bytes.TrimSuffix(out.Bytes(), []byte{'\n'}), nil
-}
-
-// decode is json.Unmarshal that leaves the digits of numbers as they are.
-func decode(raw []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	return d.Decode(into)
+	return Changed, tree.append(make([]byte, 0, len(e.Raw)+256)), nil
 }
 
 // edit changes tree, and reports whether it did.
-func (s *step) edit(tree map[string]any, values []any) (changed bool, err error) {
+func (s *step) edit(tree object, values []value) (changed bool, err error) {
 	for _, m := range s.rename {
-		v, ok := lookup(tree, m.from)
+		at, name := tree.parent(m.from)
+		v, ok := at[name]
 		if !ok {
 			continue
 		}
-		remove(tree, m.from)
-		if err := put(tree, m.to, v); err != nil {
+		delete(at, name)
+		if err := tree.put(m.to, v); err != nil {
 			return false, err
 		}
 		changed = true
 	}
 	for _, x := range s.exchange {
-		v, _ := lookup(tree, x.path)
-		text, ok := v.(string)
-		if next, listed := x.values[text]; ok && listed && next != text {
-			if err := put(tree, x.path, next); err != nil {
-				return false, err
-			}
+		at, name := tree.parent(x.path)
+		raw, _ := at[name].(value)
+		old := gjson.Parse(string(raw))
+		if next, listed := x.values[old.Str]; listed && old.Type == gjson.String && next != old.Str {
+			at[name] = value(gjson.AppendJSONString(nil, next))
 			changed = true
 		}
 	}
 	for j := range s.set {
-		if values[j] == nil {
-			changed = remove(tree, s.set[j].path) || changed
+		if values[j] == "null" {
+			changed = tree.remove(s.set[j].path) || changed
 			continue
 		}
-		if err := put(tree, s.set[j].path, values[j]); err != nil {
+		if err := tree.put(s.set[j].path, values[j]); err != nil {
 			return false, err
 		}
 		changed = true
 	}
 	for _, at := range s.remove {
-		changed = remove(tree, at) || changed
+		changed = tree.remove(at) || changed
 	}
 	return changed, nil
-}
-
-// lookup returns what is at path.
-func lookup(tree map[string]any, path []string) (any, bool) {
-	for _, name := range path[:len(path)-1] {
-		next, ok := tree[name].(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		tree = next
-	}
-	v, ok := tree[path[len(path)-1]]
-	return v, ok
-}
-
-// remove removes what is at path, and reports whether something was.
-func remove(tree map[string]any, path []string) bool {
-	for _, name := range path[:len(path)-1] {
-		next, ok := tree[name].(map[string]any)
-		if !ok {
-			return false
-		}
-		tree = next
-	}
-	_, ok := tree[path[len(path)-1]]
-	delete(tree, path[len(path)-1])
-	return ok
-}
-
-// put sets what is at path, and makes the objects on the way to it.
-func put(tree map[string]any, path []string, v any) error {
-	for i, name := range path[:len(path)-1] {
-		switch next := tree[name].(type) {
-		case map[string]any:
-			tree = next
-		case nil:
-			made := map[string]any{}
-			tree[name] = made
-			tree = made
-		default:
-			return fmt.Errorf("%s is no object, so it has no %s: %w", strings.Join(path[:i+1], "."), path[i+1], attune.ErrInvalid)
-		}
-	}
-	tree[path[len(path)-1]] = v
-	return nil
 }
