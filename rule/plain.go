@@ -190,7 +190,7 @@ func order[T float64 | string](a, b T) int {
 // compared applies the operator to a value of a kind, of which it is known
 // whether it equals the literal, and how it is ordered beside it, if it is of
 // the literal's kind.
-func (t *test) compared(is literalKind, equal bool, order int) bool { //nolint:revive // what was found
+func (t *test) compared(is literalKind, equal bool, order int) bool {
 	equal = equal && is == t.want
 	switch t.op {
 	case operators.Equals:

@@ -55,12 +55,7 @@ func (x *index) build(order []compiled, features []Feature) {
 				x.dependents[other] = append(x.dependents[other], at)
 			}
 		}
-		if always {
-			x.always = append(x.always, at)
-		}
-		if timed || always {
-			x.timed = append(x.timed, at)
-		}
+		x.note(at, timed, always)
 	}
 	if len(x.always) > 0 { // what they read may be any of them
 		for f := range features {
@@ -68,6 +63,16 @@ func (x *index) build(order []compiled, features []Feature) {
 		}
 	}
 	slices.Sort(x.stepping)
+}
+
+// note files a condition that may change as time passes, or with anything.
+func (x *index) note(at int32, timed, always bool) {
+	if always {
+		x.always = append(x.always, at)
+	}
+	if timed || always {
+		x.timed = append(x.timed, at)
+	}
 }
 
 // reads notes that some condition reads the feature at place.
