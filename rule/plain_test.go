@@ -46,7 +46,12 @@ func TestPlain(t *testing.T) {
 		}
 		values := []any{
 			nil, 1.0, 2.5, int64(1), int64(-3), 0, math.NaN(), math.Inf(1), float64(1 << 53), "x", "", "xy", "y", true, false,
-			[]string{"x"}, []string(nil), []any{}, map[string]any{}, map[string]float64{"x": 1}, json.RawMessage("1"), json.RawMessage(`"x"`), json.RawMessage("null"),
+			[]string{"x"},
+			[]string(nil),
+			[]any{},
+			map[string]any{},
+			map[string]float64{"x": 1},
+			json.RawMessage("1"), json.RawMessage(`"x"`), json.RawMessage("null"),
 			attune.Millis(0), attune.Millis(5),
 		}
 		person := things{}
