@@ -162,3 +162,29 @@ func BenchmarkAudiences(b *testing.B) {
 	b.ReportMetric(cpu[len(cpu)/2], "of-cpu")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkLook evaluates the 1,000 segments of a person: those that a view
+// concerns, and all of them.
+func BenchmarkLook(b *testing.B) {
+	w := newWorld(b, b.TempDir(), 1)
+	set, segments := growthTeam(b)
+	w.features = set
+	w.segments.Store(segments)
+	w.start()
+	for i := range 50 {
+		w.send(server(fmt.Sprint("m", i), "u1", shopEvents()[i%25], start, fmt.Sprintf(`{"product_id":"sku-%d","price":9,"category":"c%d"}`, i, i)))
+	}
+	w.settle()
+	for _, c := range []struct {
+		name string
+		why  reason
+	}{{"view", reason{at: start, on: []string{"Product Viewed"}}}, {"all", reason{at: start, all: true}}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w.must(w.pipe.seg.look(b.Context(), "u1", cause{reason: &c.why}))
+			}
+		})
+	}
+	w.stop()
+}

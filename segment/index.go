@@ -66,7 +66,7 @@ func (x *index) build(order []compiled, features []Feature) {
 }
 
 // note files a condition that may change as time passes, or with anything.
-func (x *index) note(at int32, timed, always bool) {
+func (x *index) note(at int32, timed, always bool) { //nolint:revive // what is known of it
 	if always {
 		x.always = append(x.always, at)
 	}
