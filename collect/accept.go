@@ -135,6 +135,9 @@ func (c *Collector) buryEvents(b *Batch, res *Result, received attune.Millis) {
 		if len(raw) <= c.o.Limits.DeadRaw && bytes.Contains(raw, []byte("_token")) && gjson.ValidBytes(raw) {
 			raw = withoutTokens(raw) // who sent it has been settled, and the list is for reading
 		}
+		if c.o.AnonymizeIP && gjson.ValidBytes(raw) {
+			raw = withoutAddress(raw)
+		}
 		c.dead.add(&DeadLetter{
 			Time: received, Source: b.Source, Reason: r.Reason, Code: r.Code,
 			Index: r.Index, MessageID: r.MessageID, Raw: string(raw[:min(len(raw), c.o.Limits.DeadRaw+1)]), from: from,

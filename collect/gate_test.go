@@ -311,6 +311,14 @@ func TestLocation(t *testing.T) {
 	}
 }
 
+// TestAddressOfADeadLetter: where addresses are not kept, what is refused does
+// not keep them either.
+func TestAddressOfADeadLetter(t *testing.T) {
+	w := newWorld(t, func(o *collect.Options) { o.AnonymizeIP = true })
+	w.post(400, "/v1/track", `{"event":"E","context":{"ip":"81.2.69.142","a":1}}`)
+	equal(t, "raw", w.c.DeadLetters(1)[0].Raw, `{"event":"E","context":{"a":1}}`)
+}
+
 func TestRobots(t *testing.T) {
 	counts := &counter{}
 	w := newWorld(t, func(o *collect.Options) {

@@ -219,7 +219,7 @@ func (c *Collector) batch(r *http.Request, who *caller, env *envelope, kind attu
 		b.Agent = r.Header.Get("User-Agent")
 		b.contact = c.sameSite(r, origin)
 	}
-	b.Address = c.address(r)
+	b.Address = c.Address(r)
 	b.Denied = c.o.Consent.GPC && r.Header.Get("Sec-GPC") == "1"
 	return b
 }
@@ -342,7 +342,7 @@ func (c *Collector) bury(who caller, body []byte, err error) error {
 		c.o.Metrics.Rejected(who.source.ID, r.code, 1)
 		c.dead.add(&DeadLetter{
 			Time: c.o.Now(), Source: who.source.ID, Reason: r.text, Code: r.code, Index: -1,
-			Raw: string(body[:min(len(body), c.o.Limits.DeadRaw)]),
+			Raw: string(body[:min(len(body), maxCut, c.o.Limits.DeadRaw)]),
 		})
 	}
 	return err

@@ -37,10 +37,10 @@ func (r *Robots) agent(text string) bool {
 // addressed reports whether anybody asks for addresses.
 func (c *Collector) addressed() bool { return c.o.Geo != nil || len(c.o.Robots.Networks) > 0 }
 
-// address returns the address a request came from; the zero Addr when nobody
+// Address returns the address a request came from; the zero Addr when nobody
 // asks. Behind proxies it is the last of X-Forwarded-For that is not of an
 // internal network: what stands before it the sender may have made up.
-func (c *Collector) address(r *http.Request) netip.Addr {
+func (c *Collector) Address(r *http.Request) netip.Addr {
 	if !c.addressed() {
 		return netip.Addr{}
 	}

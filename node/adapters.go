@@ -138,6 +138,8 @@ func (g ingester) Ingest(ctx context.Context, in *serve.Inline) (serve.Ingested,
 	}
 	if in.Server {
 		b.Rank, b.Agent, b.Source = attune.Server, "", collect.ServerSource
+	} else {
+		b.Address = g.n.collector.Address(in.Request)
 	}
 	if in.User != "" {
 		b.Users = []string{in.User}
