@@ -110,21 +110,45 @@ func (s *Set) ReadsTraits() bool { return s != nil && len(s.index.traits) > 0 }
 // scratch is what an evaluation works with.
 type scratch struct {
 	in    rule.Input
+	read  remembered
 	dirty []uint64 // a bit a condition
 	steps []int32
+}
+
+// remembered is a person whose features are read once an evaluation: many
+// conditions read the same ones, and a window costs more than a look-up.
+type remembered struct {
+	rule.Person
+
+	features map[string]any
+}
+
+// Feature returns the feature called name at now, which is the same instant at
+// every call.
+func (r *remembered) Feature(name string, now attune.Millis) any {
+	if v, known := r.features[name]; known {
+		return v
+	}
+	v := r.Person.Feature(name, now)
+	r.features[name] = v
+	return v
 }
 
 func (s *Set) scratch(p Person, now attune.Millis) *scratch {
 	x, ok := s.pool.Get().(*scratch)
 	if !ok {
-		x = &scratch{dirty: make([]uint64, (len(s.order)+63)/64)}
+		x = &scratch{dirty: make([]uint64, (len(s.order)+63)/64), read: remembered{features: map[string]any{}}}
 	}
-	x.in.Person, x.in.Now = p, now
+	x.read.Person = p
+	x.in.Person, x.in.Now = &x.read, now
 	return x
 }
 
 // free drops what is not the scratch's own.
-func (x *scratch) free() { x.in.Person, x.in.Segments = nil, nil }
+func (x *scratch) free() {
+	x.in.Person, x.in.Segments, x.read.Person = nil, nil, nil
+	clear(x.read.features)
+}
 
 func (x *scratch) mark(conditions []int32) {
 	for _, at := range conditions {
