@@ -92,6 +92,7 @@ type compiling struct {
 	definitions []feature.Definition
 	envs        map[string]*rule.Env // by scope
 	sound       bool                 // each feature by itself is right
+	set         *feature.Set         // of people; nil when it has faults
 }
 
 // compileFeatures compiles the set, and each own definition by itself first,
@@ -134,6 +135,7 @@ func (k *compiling) compileFeatures(all []feature.Definition) *feature.Set {
 	k.sound = true
 	set, err := feature.CompileWith(all, language(k.env))
 	k.placed("", err)
+	k.set = set
 	return set
 }
 
@@ -159,6 +161,9 @@ func (k *compiling) compileSegments(definitions []feature.Definition) *segment.S
 	for i := range definitions {
 		d := &definitions[i]
 		features[i] = segment.Feature{Name: d.Name, Moves: d.Moving(), Steps: d.Stepping()}
+		if d.Kind == feature.KindDerived && k.set != nil {
+			features[i].Moves, features[i].Steps = k.set.Moves(i), k.set.Steps(i)
+		}
 	}
 	set, err := segment.Compile(k.c.Segments, k.env, features)
 	for _, err := range each(err) {

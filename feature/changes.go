@@ -26,6 +26,17 @@ func (d *Definition) Stepping() bool {
 	}
 }
 
+// Moves is Definition.Moving of the feature at index, or of what it is derived of.
+func (s *Set) Moves(index int) bool {
+	return slices.ContainsFunc(s.Reads(index), func(i int32) bool { return s.defs[i].Moving() })
+}
+
+// Steps is Definition.Stepping of the feature at index, or of what it is derived
+// of.
+func (s *Set) Steps(index int) bool {
+	return slices.ContainsFunc(s.Reads(index), func(i int32) bool { return s.defs[i].Stepping() })
+}
+
 // Touched returns the indexes of the features whose value an event can change
 // that Event.On calls name; whatever time does to them comes on top. Do not
 // change it.
@@ -73,7 +84,7 @@ func (s *Set) changes() {
 		}
 		var out []int32
 		for rank := range s.ranked {
-			if at := int32(rank); ranks[at] || more[at] {
+			if at := int32(rank); ranks[at] || more[at] { //nolint:gosec // thousands at most
 				out = append(out, int32(s.ranked[rank].index))
 			}
 		}

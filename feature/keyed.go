@@ -94,7 +94,7 @@ func (t top) merge(dst, src *cell) {
 
 // trim drops what has left the window of the newest event, and keys past the
 // cap. Tiles may be another State's, so they are cut and not moved.
-func (t top) trim(c *cell, from int64) {
+func (top) trim(c *cell, from int64) {
 	gone := false
 	for i := range c.weights {
 		w := &c.weights[i]
@@ -174,12 +174,12 @@ func (t top) next(c *cell, q int64) int64 {
 // union are among the n newest of its halves, so the cut is exact.
 type newestOf struct{ n int }
 
-func (k newestOf) entry(o op) weight {
+func (newestOf) entry(o op) weight {
 	return weight{key: o.key, newest: o.at, tiles: []tile{{at: o.at, v: o.val}, {at: o.at, v: int64(o.tie)}}} //nolint:gosec // the bits are what counts
 }
 
 // stamp is when w was said; w comes from a decoder, which may hand over less.
-func (k newestOf) stamp(w *weight) stamp {
+func (newestOf) stamp(w *weight) stamp {
 	if len(w.tiles) < 2 {
 		return stamp{at: w.newest}
 	}
@@ -223,7 +223,7 @@ func (k newestOf) trim(c *cell) {
 	}
 }
 
-func (k newestOf) ranked(c *cell, dst []Weighted, _ int64) []Weighted {
+func (newestOf) ranked(c *cell, dst []Weighted, _ int64) []Weighted {
 	first := len(dst)
 	for i := range c.weights {
 		if w := &c.weights[i]; len(w.tiles) > 0 {

@@ -294,7 +294,8 @@ func TestAttribution(t *testing.T) {
 	order := `{"order_id":"o1","total":100}`
 	es := []*attune.Event{
 		page("old", "radio", noon-40*day), page("a", "ads", noon-14*day), page("b", "mail", noon-7*day), page("c", "search", noon-7*day+1),
-		{Type: attune.Page, MessageID: "d", Time: noon - day}, event("o", "Order Completed", noon, order),
+		{Type: attune.Page, MessageID: "d", Time: noon - day},
+		event("o", "Order Completed", noon, order),
 		page("after", "social", noon+1), event("again", "Order Completed", noon+2, order),
 	}
 	// The order was told again after a touch: it is one order, at its newer time.

@@ -13,10 +13,16 @@ import (
 func hundreds(n int, on string) []feature.Definition {
 	names := []string{on}
 	shapes := []feature.Definition{
-		{Kind: "count", Window: feature.Duration(24 * 3600e9)}, {Kind: "sum", Value: "properties.total"},
-		{Kind: "stddev", Value: "properties.total"}, {Kind: "quantile", Value: "properties.total", Quantile: 0.9, Window: feature.Duration(24 * 3600e9)},
-		{Kind: "histogram", Value: "properties.total", Buckets: []float64{10, 100}}, {Kind: "top", By: "properties.k"},
-		{Kind: "distinct", Value: "properties.k"}, {Kind: "last", Value: "properties.k"}, {Kind: "decayed"}, {Kind: "latest_by", By: "properties.k", Value: "properties.total"},
+		{Kind: "count", Window: feature.Duration(24 * 3600e9)},
+		{Kind: "sum", Value: "properties.total"},
+		{Kind: "stddev", Value: "properties.total"},
+		{Kind: "quantile", Value: "properties.total", Quantile: 0.9, Window: feature.Duration(24 * 3600e9)},
+		{Kind: "histogram", Value: "properties.total", Buckets: []float64{10, 100}},
+		{Kind: "top", By: "properties.k"},
+		{Kind: "distinct", Value: "properties.k"},
+		{Kind: "last", Value: "properties.k"},
+		{Kind: "decayed"},
+		{Kind: "latest_by", By: "properties.k", Value: "properties.total"},
 	}
 	out := make([]feature.Definition, n)
 	for i := range out {

@@ -178,7 +178,7 @@ func findEntry(es []entry, k string) (int, bool) {
 	return slices.BinarySearchFunc(es, k, func(e entry, k string) int { return strings.Compare(e.key, k) })
 }
 
-func (d distinct) add(c *cell, o op) {
+func (distinct) add(c *cell, o op) {
 	if registers, ok := sketched(c); ok {
 		c.entries[0].key = raise(registers, []entry{{key: o.key}})
 		return
@@ -196,7 +196,7 @@ func (d distinct) add(c *cell, o op) {
 	}
 }
 
-func (d distinct) merge(dst, src *cell) {
+func (distinct) merge(dst, src *cell) {
 	x, ok := sketched(dst)
 	y, too := sketched(src)
 	switch {

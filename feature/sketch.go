@@ -140,7 +140,7 @@ const (
 	hopBias = 1 << (hopBits - 1)
 )
 
-func (s sliding) place(reg int, hop int64) int64 { return int64(reg)<<hopBits + hop + hopBias }
+func (sliding) place(reg int, hop int64) int64 { return int64(reg)<<hopBits + hop + hopBias }
 
 func (s sliding) add(c *cell, o op) {
 	from := s.win.first(c.newest + 1)
@@ -256,20 +256,17 @@ func (s sliding) read(c *cell, q int64) any {
 	}
 	var how [66]int
 	how[0] = 1 << slidingBits
-	reg, rank := int64(-1), int64(0)
+	reg := int64(-1)
 	for _, t := range c.tiles {
 		if hopOf(t) < from {
 			continue
 		}
-		if r := t.at >> hopBits; r != reg {
-			reg, rank = r, 0
-			how[0]--
-			how[0] = max(how[0], 0)
-		} else {
+		if t.at>>hopBits == reg {
 			continue // the first that is inside is the highest
 		}
-		rank = max(1, min(t.v, 64-slidingBits+1))
-		how[rank]++
+		reg = t.at >> hopBits
+		how[0] = max(how[0]-1, 0)
+		how[max(1, min(t.v, 64-slidingBits+1))]++
 	}
 	return estimate(&how, slidingBits)
 }

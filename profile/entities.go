@@ -93,7 +93,7 @@ type Update struct {
 // record tells: what visitors are known by does not see that record, all other
 // scopes do not see the event that goes with it. Keys that stand for a missing
 // id are left out.
-func (es *Entities) Each(id string, e *attune.Event, order bool, fn func(u *Update)) {
+func (es *Entities) Each(id string, e *attune.Event, order bool, fn func(u *Update)) { //nolint:revive // it says which of the two records of an order it is
 	if es == nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -245,7 +246,7 @@ func FuzzDecodeEntity(f *testing.F) {
 	var en profile.Entity
 	u := profile.Update{Scope: &profile.EntityScope{Scope: of, Features: set}, Key: "a:x"}
 	for i := range 40 {
-		en.Fold(&u, &attune.Event{Type: attune.Page, MessageID: fmt.Sprint(i), Time: attune.Millis(i*7%40) * 3_600_000})
+		en.Fold(&u, &attune.Event{Type: attune.Page, MessageID: strconv.Itoa(i), Time: attune.Millis(i*7%40) * 3_600_000})
 	}
 	f.Add(en.AppendBinary(set, nil))
 	f.Add([]byte{1, 0, 0, 0})

@@ -3,6 +3,8 @@ package rule_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,7 +51,7 @@ func TestDerived(t *testing.T) {
 		t.Errorf("nothing by nothing: got %v, want nil", got)
 	}
 	for i, name := range []string{"Product Viewed", "Product Viewed", "Order Completed"} {
-		s.Fold(&st, &attune.Event{Type: attune.Track, Name: name, MessageID: fmt.Sprint(i), Time: 1000, Properties: []byte(`{"product_id":"a"}`)})
+		s.Fold(&st, &attune.Event{Type: attune.Track, Name: name, MessageID: strconv.Itoa(i), Time: 1000, Properties: []byte(`{"product_id":"a"}`)})
 	}
 	for name, want := range map[string]any{"e0": 0.5, "e1": 50.0, "e2": "keen", "e3": true} {
 		if got := s.Read(&st, name, 1000); got != want {
@@ -71,16 +73,16 @@ func TestDerivedFaults(t *testing.T) {
 	for i := range 12 {
 		wide = append(wide, fmt.Sprintf("features.e%d + features.e%d + features.orders", i, max(i-1, 0)))
 	}
-	chain := make([]string, 20)
-	for i := range chain {
-		chain[i] = fmt.Sprintf("features.e%d + 1", i+1)
+	var chain []string
+	for i := range 20 {
+		chain = append(chain, fmt.Sprintf("features.e%d + 1", i+1))
 	}
 	for want, exprs := range map[string][]string{
 		"in a circle: e0 → e1 → e2 → e0":            {"features.e1 + 1", "features.e2 + 1", "features.e0 + 1"},
 		"in a circle: e0 → e0":                      {"features.e0"},
 		"want at most 1000":                         append(wide, "features.e12 + features.e11", "features.e13 + features.e12", "features.e14 + features.e13"),
 		`unknown feature "vews"`:                    {"features.vews + 1"},
-		"want at most 16":                           append(chain, "features.views"),
+		"want at most 16":                           append(slices.Clone(chain), "features.views"),
 		"this is a list; want a number":             {"features.last - 1"},
 		"names what it reads":                       {`features[features.e1]`, `"x"`},
 		`"traits" is not known in a condition on f`: {"traits.plan"},
@@ -139,5 +141,18 @@ func TestItemAndGlobalFeatures(t *testing.T) {
 	}
 	if _, err := env.SegmentCondition("global.views > 1.0"); err == nil {
 		t.Error("a segment reads global features")
+	}
+}
+
+// TestDerivedMoves: a derived feature changes with time as what it reads does.
+func TestDerivedMoves(t *testing.T) {
+	s, err := derive(t, "features.orders + 1", "features.e0 + features.views")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"e0", "e1"} {
+		if i := s.Index(name); s.Moves(i) || s.Steps(i) {
+			t.Errorf("%s: moves %v, steps %v, want neither", name, s.Moves(i), s.Steps(i))
+		}
 	}
 }
