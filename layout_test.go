@@ -46,7 +46,7 @@ var layout = map[string]string{
 	"collect/plan":      ".",
 	"collect/transform": ". rule",
 	"collect/geo":       ".",
-	"collect/file":      ". collect",
+	"collect/file":      ". collect identity",
 	"pipeline":          ". catalog feature identity journal model profile segment",
 	"serve":             ". catalog identity journal profile",
 

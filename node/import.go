@@ -5,15 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/catalog"
 	"github.com/attune-io/attune/collect"
+	"github.com/attune-io/attune/collect/file"
 	"github.com/attune-io/attune/identity"
 )
 
 // Sink takes what files say into a node of this process; file.Import wants
-// one. It is for one goroutine.
+// one. Any number of goroutines may use it.
 type Sink struct {
 	n      *Node
 	source string
@@ -27,6 +29,11 @@ func (n *Node) Sink(source string) *Sink {
 		source = collect.ServerSource
 	}
 	return &Sink{n: n, source: source}
+}
+
+// Places remembers, in the data directory, how far imports of source came.
+func (n *Node) Places(source string) *file.Places {
+	return &file.Places{Dir: filepath.Join(n.cfg.Load().DataDir, "imports"), Journal: n.journal.Status().ID, Source: source}
 }
 
 // importLag is how many records an import may be ahead of the pipeline: few

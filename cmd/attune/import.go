@@ -19,10 +19,12 @@ import (
 
 type importCommand struct {
 	Files     []string `arg:"" help:"Files of events, gzipped or not." type:"existingfile" name:"file"`
-	Format    string   `help:"segment (JSON lines), csv, tsv or metarank; without it the file tells." enum:",segment,csv,tsv,metarank" default:""`
+	Format    string   `help:"segment (JSON lines), csv, tsv, parquet, metarank, combined (an access log), google-merchant or shopify; without it the file tells." enum:",segment,csv,tsv,parquet,metarank,combined,google-merchant,shopify" default:""`
 	Mapping   string   `help:"What the columns of a table mean (YAML)." placeholder:"FILE" type:"existingfile"`
 	ShiftTime bool     `help:"Move all times so that the newest event is now."`
 	Rejects   string   `help:"Where rows that cannot be used go, with reasons (JSON lines)." placeholder:"FILE" type:"path"`
+	Parallel  int      `help:"Files that are read and stored at once." default:"1" placeholder:"N"`
+	Restart   bool     `help:"Begin at the beginning, also where an import of the same file was interrupted."`
 	Source    string   `help:"Source the events are marked as." placeholder:"ID"`
 	Config    string   `help:"Configuration file of the node." placeholder:"FILE" type:"existingfile"`
 	DataDir   string   `help:"Folder of a node that is not running." placeholder:"DIR" type:"path" xor:"into"`
@@ -42,6 +44,7 @@ type imported struct {
 	Known     int64   `json:"known,omitempty"`    // accepted events that changed nothing, as the fold into a data directory counts them
 	DataDir   string  `json:"data_dir,omitempty"` // that was written
 	URL       string  `json:"url,omitempty"`      // of the server that was sent to
+	Learnt    *learnt `json:"learnt,omitempty"`   // of a dry run: what there is to learn
 }
 
 // where says where the events went.
@@ -58,64 +61,110 @@ func (i *imported) where() string {
 
 // Run imports.
 func (c *importCommand) Run(a *app) error {
-	in, closeRejects, err := c.prepare()
+	in, err := c.prepare()
 	if err != nil {
 		return err
 	}
+	var rejects rejects
 	bar := newBar(a.stderr, c.Files)
 	in.Progress = bar.progress
 	began := time.Now()
 	var sum file.Summary
 	var dir string
 	var known int64
+	var learnt *learnt
 	switch {
 	case c.DryRun:
-		if in.Sink, err = newDry(c.Source, func() attune.Millis { return attune.MillisOf(time.Now()) }); err == nil {
-			sum, err = file.Run(a.ctx, in)
-		}
+		learnt, sum, err = c.dry(a, in, &rejects)
 	case c.URL != "":
 		if in.Sink, err = newRemote(c.URL, c.Secret); err == nil {
-			sum, err = file.Run(a.ctx, in)
+			if err = rejects.open(&in, c.Rejects, false); err == nil {
+				sum, err = file.Run(a.ctx, in)
+			}
 		}
 	default:
-		dir, known, sum, err = c.local(a, in)
+		dir, known, sum, err = c.local(a, in, &rejects)
 	}
 	bar.done()
-	if err := errors.Join(err, closeRejects()); err != nil {
-		if sum.Accepted > 0 {
+	if err := errors.Join(err, rejects.close()); err != nil {
+		if sum.Accepted > 0 && !c.DryRun {
 			return fmt.Errorf("%w\n%s stored; the same command goes on, since what is stored counts once", err, counted(sum.Accepted, "event"))
 		}
 		return err
 	}
 	took := time.Since(began).Seconds()
-	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun, Known: known, DataDir: dir, URL: c.URL})
+	return c.print(a, imported{Summary: sum, Seconds: took, PerSecond: float64(sum.Events) / max(took, 1e-3), DryRun: c.DryRun, Known: known, DataDir: dir, URL: c.URL, Learnt: learnt})
 }
 
-// prepare reads the mapping and opens the file of rejects.
-func (c *importCommand) prepare() (in file.Import, closeRejects func() error, err error) {
-	in = file.Import{Files: c.Files, Options: file.Options{Format: file.Format(c.Format)}}
+// prepare reads the mapping.
+func (c *importCommand) prepare() (in file.Import, err error) {
+	in = file.Import{Files: c.Files, Options: file.Options{Format: file.Format(c.Format)}, Parallel: c.Parallel}
+	if c.Parallel < 1 || c.Parallel > maxParallel {
+		return in, fmt.Errorf("--parallel %d: want 1 to %d: %w", c.Parallel, maxParallel, attune.ErrInvalid)
+	}
 	if c.Mapping != "" {
 		text, err := os.ReadFile(c.Mapping)
 		if err != nil {
-			return in, nil, err
+			return in, err
 		}
 		if in.Options.Mapping, err = file.ParseMapping(text); err != nil {
-			return in, nil, fmt.Errorf("%s: %w", c.Mapping, err)
+			return in, fmt.Errorf("%s: %w", c.Mapping, err)
 		}
 	}
 	if c.ShiftTime {
 		in.ShiftTo = attune.MillisOf(time.Now())
 	}
-	if c.Rejects == "" {
-		return in, func() error { return nil }, nil
+	return in, nil
+}
+
+const maxParallel = 64
+
+// rejects is the file of rows that were not taken.
+type rejects struct {
+	file *os.File // nil: none was asked for
+	w    *bufio.Writer
+}
+
+// open opens name and makes it in's; more adds to what an earlier run wrote.
+func (r *rejects) open(in *file.Import, name string, more bool) (err error) {
+	if name == "" {
+		return nil
 	}
-	f, err := os.OpenFile(c.Rejects, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // it holds what people did
+	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if more {
+		flags = os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	}
+	if r.file, err = os.OpenFile(name, flags, 0o600); err != nil { // it holds what people did
+		return err
+	}
+	r.w = bufio.NewWriter(r.file)
+	in.Rejects = r.w
+	return nil
+}
+
+func (r *rejects) close() error {
+	if r.file == nil {
+		return nil
+	}
+	return errors.Join(r.w.Flush(), r.file.Close())
+}
+
+// dry reads everything and stores nothing.
+func (c *importCommand) dry(a *app, in file.Import, rejects *rejects) (*learnt, file.Summary, error) {
+	cfg, err := c.config()
 	if err != nil {
-		return in, nil, err
+		return nil, file.Summary{}, err
 	}
-	w := bufio.NewWriter(f)
-	in.Rejects = w
-	return in, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+	to, err := newDry(c.Source, func() attune.Millis { return attune.MillisOf(time.Now()) })
+	if err != nil {
+		return nil, file.Summary{}, err
+	}
+	in.Sink = to
+	if err := rejects.open(&in, c.Rejects, false); err != nil {
+		return nil, file.Summary{}, err
+	}
+	sum, err := file.Run(a.ctx, in)
+	return to.seen.learnt(cfg.AllFeatures()), sum, err
 }
 
 // largeEvent is how large an imported event may be: an order of a thousand
@@ -132,7 +181,7 @@ const (
 
 // local imports into the data directory, dir, of a node that is not running.
 // known is how many of the accepted events changed nothing.
-func (c *importCommand) local(a *app, in file.Import) (dir string, known int64, sum file.Summary, err error) {
+func (c *importCommand) local(a *app, in file.Import, rejects *rejects) (dir string, known int64, sum file.Summary, err error) {
 	cfg, err := c.config()
 	if err != nil {
 		return "", 0, sum, err
@@ -151,6 +200,12 @@ func (c *importCommand) local(a *app, in file.Import) (dir string, known int64, 
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(importMemory))
 	}
 	in.Sink = n.Sink(c.Source)
+	if !c.Restart {
+		in.Places = n.Places(c.Source)
+	}
+	if err := rejects.open(&in, c.Rejects, in.Places.Resumes(&in)); err != nil {
+		return "", 0, sum, errors.Join(err, n.Close())
+	}
 	err = n.Work(a.ctx, importing(&sum, in))
 	return cfg.DataDir, max(0, sum.Accepted-int64(n.Folded())), sum, err //nolint:gosec // a count
 }
@@ -187,11 +242,17 @@ func (c *importCommand) print(a *app, sum imported) error {
 	}
 	fmt.Fprintf(a.stdout, "%s %s and %s of %s%s in %.1f s (%s events/s)\n", done, counted(sum.Accepted, "event"),
 		counted(sum.Items, "item"), counted(int64(sum.Files), "file"), sum.where(), sum.Seconds, grouped(int64(sum.PerSecond)))
+	if sum.Resumed > 0 {
+		fmt.Fprintf(a.stdout, "went on behind %s that an interrupted import had taken; --restart begins anew\n", counted(sum.Resumed, "row"))
+	}
 	if sum.Known > 0 {
 		fmt.Fprintf(a.stdout, "%s of them changed nothing: known already, or of bots or without consent\n", grouped(sum.Known))
 	}
 	if sum.Newest != 0 {
 		fmt.Fprintf(a.stdout, "newest event: %s\n", sum.Newest)
+	}
+	if sum.Learnt != nil {
+		sum.Learnt.print(a.stdout)
 	}
 	printReasons(a.stdout, "left out by the mapping", sum.Excluded, sum.ExcludeReasons)
 	printReasons(a.stdout, "rejected", sum.Rejected, sum.Reasons)

@@ -13,15 +13,17 @@ import (
 type dry struct {
 	collector *collect.Collector
 	source    string
+	seen      *notebook // nil: nobody asked
 }
 
 func newDry(source string, now func() attune.Millis) (*dry, error) {
+	seen := newNotebook()
 	keys, err := collect.NewKeys(nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	c, err := collect.New(collect.Options{
-		Journal: nowhere{}, Keys: keys, Now: now, Limits: collect.Limits{EventBytes: largeEvent},
+		Journal: seen, Keys: keys, Now: now, Limits: collect.Limits{EventBytes: largeEvent},
 	})
 	if err != nil {
 		return nil, err
@@ -29,7 +31,7 @@ func newDry(source string, now func() attune.Millis) (*dry, error) {
 	if source == "" {
 		source = collect.ServerSource
 	}
-	return &dry{collector: c, source: source}, nil
+	return &dry{collector: c, source: source, seen: seen}, nil
 }
 
 // Events returns the events that an import would refuse.
@@ -41,7 +43,12 @@ func (d *dry) Events(ctx context.Context, events [][]byte) ([]collect.Rejection,
 }
 
 // Items takes everything.
-func (*dry) Items(context.Context, []attune.Item) error { return nil }
+func (d *dry) Items(_ context.Context, items []attune.Item) error {
+	if d.seen != nil {
+		d.seen.stock(items)
+	}
+	return nil
+}
 
 // nowhere is a journal that keeps nothing.
 type nowhere struct{}

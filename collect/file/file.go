@@ -40,6 +40,13 @@ const (
 	// Metarank is Metarank's event format, which RankLens is published in:
 	// item, user, ranking and interaction, one a line.
 	Metarank Format = "metarank"
+	// Parquet is a table too (Apache Parquet), and needs a Mapping. Its rows are
+	// numbered from 2 on, as those of a table with a header.
+	Parquet Format = "parquet"
+	// Merchant and Shopify are feeds of items: Google Merchant Center's product
+	// data as RSS, Atom or a table, and Shopify's export of products.
+	Merchant Format = "google-merchant"
+	Shopify  Format = "shopify"
 	// Combined is a web server's access log, a request a line; it needs a
 	// Mapping.
 	Combined Format = "combined"
@@ -103,6 +110,7 @@ type Reader struct {
 	size     int64
 	counted  *counter
 	excluded map[string]int64
+	columns  *columnar // of Parquet; nil otherwise
 }
 
 // Open opens the file at path. The error of one that is no known format says
@@ -118,11 +126,22 @@ func Open(path string, o Options) (*Reader, error) {
 	if o.Format == Auto {
 		o.Format = formatOf(path)
 	}
-	r, err := NewReader(f, o)
+	var in io.Reader = f
+	var columns *columnar
+	if o.Format == Parquet {
+		if columns, err = openColumnar(f); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+		}
+		in, o.Format = columns, CSV
+	}
+	r, err := NewReader(in, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	r.file = f
+	if columns != nil {
+		r.format, r.columns = Parquet, columns
+	}
 	if info, err := f.Stat(); err == nil {
 		r.size = info.Size()
 	}
@@ -157,8 +176,15 @@ func NewReader(in io.Reader, o Options) (*Reader, error) {
 			return nil, fmt.Errorf("%s needs a mapping file that says what it means (--mapping): %w", named(o.Format), attune.ErrInvalid)
 		}
 		r.decoder, err = newTable(l, &o, ids, r.excluded)
+	case Merchant:
+		r.decoder, err = newMerchant(plain, l, o.MaxLine)
+	case Shopify:
+		r.decoder, err = newShopify(l, o.MaxLine)
+	case Parquet:
+		err = fmt.Errorf("a Parquet file is not read as a stream; open it by its path: %w", attune.ErrInvalid)
 	default:
-		err = fmt.Errorf("format %q: want %s, %s, %s, %s or %s: %w", o.Format, Segment, CSV, TSV, Metarank, Combined, attune.ErrInvalid)
+		err = fmt.Errorf("format %q: want %s, %s, %s, %s, %s, %s, %s or %s: %w", o.Format,
+			Segment, CSV, TSV, Metarank, Combined, Parquet, Merchant, Shopify, attune.ErrInvalid)
 	}
 	if err != nil {
 		return nil, err
@@ -183,7 +209,12 @@ func (r *Reader) Next() (Row, error) { return r.next() }
 func (r *Reader) Format() Format { return r.format }
 
 // Read returns how many bytes of the file, as it lies on disk, were read.
-func (r *Reader) Read() int64 { return r.counted.n.Load() }
+func (r *Reader) Read() int64 {
+	if r.columns != nil {
+		return int64(r.columns.part() * float64(r.size))
+	}
+	return r.counted.n.Load()
+}
 
 // Size returns the file's bytes on disk, 0 when that is not known.
 func (r *Reader) Size() int64 { return r.size }
@@ -240,6 +271,8 @@ func formatOf(path string) Format {
 		return CSV
 	case ".tsv":
 		return TSV
+	case ".parquet":
+		return Parquet
 	default:
 		return Auto // JSON lines may be calls or Metarank's
 	}
