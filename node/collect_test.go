@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"github.com/attune-io/attune"
+	"github.com/attune-io/attune/collect"
 	"github.com/attune-io/attune/config"
 	"github.com/attune-io/attune/node"
 )
@@ -237,4 +240,44 @@ func places(t *testing.T, city string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestRetryCountsOnce: what was refused is taken after a fix, with the time it
+// was received at, and once: however often it is retried, and although the
+// sender tries again too.
+func TestRetryCountsOnce(t *testing.T) {
+	dir := t.TempDir()
+	var now atomic.Int64
+	now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+	r := start(t, gated(t, dir, "drop"), node.Options{Clock: func() attune.Millis { return attune.Millis(now.Load()) }})
+	event := viewOf(1, `{"product_id":"hat"}`)
+	if got, _ := r.batch(webKey, event); got.Accepted != 0 || len(got.Rejected) != 1 {
+		t.Fatalf("got %+v, want it refused", got)
+	}
+	now.Add(time.Hour.Milliseconds())
+	if err := r.node.Reload(gated(t, dir, "allow")); err != nil {
+		t.Fatal(err)
+	}
+	var got collect.Retried
+	for i, want := range []int{1, 0} {
+		r.call(http.MethodPost, "/v1/dead-letters/retry", config.DevServerSecret, nil, &got)
+		if got.Accepted != want {
+			t.Errorf("retry %d: got %+v, want %d accepted", i, got, want)
+		}
+	}
+	_, token := r.batch(webKey, event)
+	var profile struct {
+		Features struct {
+			Views int `json:"views_30d"`
+		} `json:"features"`
+		Seen string `json:"first_seen"`
+	}
+	events := r.history(token, 1)
+	r.call(http.MethodGet, "/v1/profiles/a:"+device(1), config.DevServerSecret, nil, &profile)
+	if profile.Features.Views != 1 {
+		t.Errorf("got %d views, want 1 (%s)", profile.Features.Views, bytes.Join(rawOf(events), []byte("\n")))
+	}
+	if profile.Seen != "2026-03-01T12:00:00.000Z" {
+		t.Errorf("first seen %s, want the time it was received at first", profile.Seen)
+	}
 }
