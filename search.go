@@ -27,6 +27,7 @@ const (
 	MaxFilters      = 20
 	MaxFilterValues = 100
 	maxFilterBytes  = 512 // of one value
+	maxFilterName   = 128 // bytes, as of an item's attribute
 )
 
 // FacetCount says how many items have a value of an attribute.
@@ -51,8 +52,8 @@ func (f *Filters) UnmarshalJSON(b []byte) error {
 	}
 	for name, raw := range object {
 		one := Filter{Attribute: name}
-		if name == "" {
-			return fmt.Errorf("filters: an attribute without a name: %w", ErrInvalid)
+		if name == "" || len(name) > maxFilterName {
+			return fmt.Errorf("filters: an attribute without a name, or with one of more than %d bytes: %w", maxFilterName, ErrInvalid)
 		}
 		if err := one.read(raw); err != nil {
 			return fmt.Errorf("filters.%s: %w: %w", name, err, ErrInvalid)

@@ -29,6 +29,7 @@ func TestFilters(t *testing.T) {
 		{in: `{"a":{"from":1}}`, want: "filters.a", bad: true},
 		{in: `{"a":[{}]}`, want: "filters.a", bad: true},
 		{in: `{"":1}`, want: "without a name", bad: true},
+		{in: `{"` + strings.Repeat("x", 129) + `":1}`, want: "more than 128 bytes", bad: true},
 		{in: `{"a":"` + strings.Repeat("x", 513) + `"}`, want: "at most 512 bytes", bad: true},
 	} {
 		var f attune.Filters

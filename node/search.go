@@ -167,7 +167,9 @@ func (f *retriever) Search(q *recommend.SearchQuery, into *recommend.SearchResul
 		return fmt.Errorf("the search index had %v: %w", left.Round(time.Millisecond), ctx.Err())
 	case err != nil:
 		f.answered.WithLabelValues("failed").Inc()
-		o.keeper.Doubt()
+		if !errors.Is(err, attune.ErrInvalid) {
+			o.keeper.Doubt()
+		}
 		return err
 	}
 	f.answered.WithLabelValues(found.Match.String()).Inc()

@@ -26,6 +26,7 @@ const (
 	maxLimit          = 200
 	maxText           = 1000
 	maxFacets         = 20
+	maxFacetName      = 128 // bytes
 	maxToken          = 4 << 10
 	firstBody         = 16 << 10 // bytes of memory a body gets before any of it came; most need no more
 )
@@ -286,6 +287,8 @@ func (a *ask) checkOne(d Decider, i int) error {
 		return invalid(at(".items"), fmt.Sprintf("want at most %d, got %d", maxItems, len(one.Items)))
 	case len(one.Facets) > maxFacets:
 		return invalid(at(".facets"), fmt.Sprintf("want at most %d, got %d", maxFacets, len(one.Facets)))
+	case slices.ContainsFunc(one.Facets, func(name string) bool { return name == "" || len(name) > maxFacetName }):
+		return invalid(at(".facets"), fmt.Sprintf("want names of attributes, of 1 to %d bytes", maxFacetName))
 	case len(one.Query) > maxText:
 		return invalid(at(".query"), fmt.Sprintf("want at most %d bytes, got %d", maxText, len(one.Query)))
 	default:

@@ -104,6 +104,15 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("the search server answered %d: %s", r.status, r.what)
 }
 
+// Unwrap says that the server did not understand the request, which says nothing
+// of the index.
+func (r *refusal) Unwrap() error {
+	if r.status == http.StatusBadRequest {
+		return attune.ErrInvalid
+	}
+	return nil
+}
+
 // absent reports whether err says that something is not there.
 func absent(err error) bool {
 	var r *refusal
