@@ -191,7 +191,7 @@ func written(at int64) string { return time.UnixMilli(at).UTC().Format(time.RFC3
 // alias has the shop's server say that somebody has another id now.
 func (v *visitor) alias() (calls []call, apply func()) {
 	id, at := v.stamp()
-	number := strconv.Itoa(v.rng.IntN(v.users))
+	number := strconv.Itoa(v.somebody())
 	from, to := "old-"+number, "user-"+number
 	c := newCall("/v1/alias", config.DevServerSecret, map[string]any{
 		"type": "alias", "messageId": id, "timestamp": written(at), "previousId": from, "userId": to,
@@ -200,13 +200,20 @@ func (v *visitor) alias() (calls []call, apply func()) {
 	return []call{c}, func() { v.aliases[from] = to }
 }
 
+// somebody draws a number of those who use this device, whose neighbours use
+// the next one too. A device remembers 500 former owners, and each number is
+// two, so that a long run must not have more on one device.
+func (v *visitor) somebody() int {
+	return (v.number*v.users/24 + v.rng.IntN(min(v.users, 200))) % v.users
+}
+
 // event makes the next event. Half of the orders are sent by the shop's server
 // too, as real shops do.
 func (v *visitor) event() (body, server map[string]any, apply func()) {
 	id, at := v.stamp()
 	switch v.rng.IntN(20) {
 	case 0:
-		v.user = []string{"user-", "user-", "old-"}[v.rng.IntN(3)] + strconv.Itoa(v.rng.IntN(v.users))
+		v.user = []string{"user-", "user-", "old-"}[v.rng.IntN(3)] + strconv.Itoa(v.somebody())
 	case 1:
 		v.user = ""
 	}
