@@ -65,6 +65,9 @@ type Config struct {
 	// Collect says what is made of events as they come in.
 	Collect Collect `yaml:"collect" json:"collect"`
 
+	// Feeds are read on a schedule, and their items kept as they say.
+	Feeds []Feed `yaml:"feeds" json:"feeds,omitempty"`
+
 	// Destinations are told what people enter and leave.
 	Destinations []destination.Definition `yaml:"destinations" json:"destinations"`
 

@@ -228,6 +228,7 @@ func TestDiff(t *testing.T) {
 		"partitions: 8":            {{"partitions", Migrate}},
 		"log: {level: debug}":      {{"log.level", Live}},
 		"search: {backend: bleve}": {{"search", Restart}},
+		"feeds: [{name: a, file: x, format: shopify}]":                                    {{"feeds", Restart}},
 		"limits: {dead_letters: 1, pending_bytes: 1GB}":                                   {{"limits", Restart}},
 		"destinations: [{name: a, kind: webhook, url: x, secret: y}]":                     {{"destinations", Live}},
 		"collect: {plans: [{name: a, events: {}}]}":                                       {{"collect.plans", Live}},
@@ -245,7 +246,7 @@ func TestDiff(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
-		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "limits") && !strings.Contains(text, "search")
+		live := !strings.Contains(text, "listen") && !strings.Contains(text, "partitions") && !strings.Contains(text, "limits") && !strings.Contains(text, "search") && !strings.Contains(text, "feeds")
 		if Reloadable(got) != live {
 			t.Errorf("%s: reloadable: got %v", text, !live)
 		}

@@ -62,6 +62,7 @@ func Diff(old, next *Config) []Change {
 		{"collect.plans", Live, func(c *Config) any { return c.Collect.Plans }},
 		{"collect.geo", Restart, func(c *Config) any { return c.Collect.Geo }},
 		{"collect.bots", Restart, func(c *Config) any { return c.Collect.Bots }},
+		{"feeds", Restart, func(c *Config) any { return c.Feeds }},
 		{"destinations", Live, func(c *Config) any { return c.Destinations }},
 		{"clock", Restart, func(c *Config) any { return c.Clock }},
 		{"log.level", Live, func(c *Config) any { return c.Log.Level }},

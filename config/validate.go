@@ -21,6 +21,7 @@ func (c *Config) Validate() error {
 	v.bounds()
 	v.bots()
 	v.destinations()
+	v.feeds()
 	v.search()
 	v.entities()
 	for _, n := range []struct {

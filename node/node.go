@@ -336,6 +336,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.outlets.run(rooms) })
 	group.Go(func() error { return n.expire(rooms) })
 	group.Go(func() error { return n.retriever.run(rooms) })
+	group.Go(func() error { return n.readFeeds(rooms) })
 	group.Go(func() error { return n.watchPlaces(rooms) })
 	group.Go(func() error { return n.meter.Run(rooms, n.clock, n.pipeline.Lag) })
 	before := n.journal.Status()
