@@ -98,6 +98,9 @@ type Options struct {
 	// AnonymizeIP takes context.ip out of events once they are located. The
 	// address of a request is never kept.
 	AnonymizeIP bool
+	// Externals are the kinds of external ids that are taken; none costs
+	// nothing.
+	Externals []ExternalType
 	// VerifiedLinks accepts links between a device and a user only when the
 	// sender proved one of the two; otherwise a claimed link is believed when
 	// the anonymousId is a UUID, which only its own browser knows.

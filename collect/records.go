@@ -27,6 +27,9 @@ func (c *Collector) records(w *work, b *Batch) error {
 	bot := e.Has(attune.Bot)
 	if !bot {
 		c.owners(w, b, e)
+		if len(c.o.Externals) > 0 && e.UserID != "" && !e.Has(attune.Denied) {
+			c.externals(w, b, e)
+		}
 	}
 	from := len(w.buf)
 	w.buf, err = e.AppendBinary(w.buf)

@@ -129,6 +129,14 @@ type Identity struct {
 	SecGPC bool `yaml:"sec_gpc" json:"sec_gpc"`
 	// ConsentCategories allow personalization; none is the well-known names.
 	ConsentCategories []string `yaml:"consent_categories" json:"consent_categories"`
+	// ExternalIDs are the kinds of external ids that are taken from events.
+	ExternalIDs []ExternalID `yaml:"external_ids" json:"external_ids,omitempty"`
+}
+
+// ExternalID is a kind of external ids.
+type ExternalID struct {
+	Type   string   `yaml:"type"   json:"type"`
+	Traits []string `yaml:"traits" json:"traits,omitempty"`
 }
 
 // Limits bound what requests may cost.

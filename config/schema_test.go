@@ -42,6 +42,7 @@ func TestSchemaIsTheStruct(t *testing.T) {
 		{"../collect/plan/plan.go", "Definition", root.Defs["plan"]},
 		{"../collect/transform/transform.go", "Step", root.Defs["transformation"]},
 		{"config.go", "Identity", p["identity"]},
+		{"config.go", "ExternalID", root.Defs["external_id"]},
 		{"config.go", "Limits", p["limits"]},
 		{"config.go", "Journal", p["journal"]},
 		{"config.go", "Profiles", p["profiles"]},

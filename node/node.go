@@ -286,6 +286,7 @@ func (n *Node) openEdge(cfg *config.Config) error {
 			InFlightBytes: int64(cfg.Limits.PendingBytes), DeadLetters: cfg.Limits.DeadLetters,
 		},
 		Consent:       collect.Consent{Categories: cfg.Identity.ConsentCategories, GPC: cfg.Identity.SecGPC},
+		Externals:     externals(cfg.Identity.ExternalIDs),
 		VerifiedLinks: cfg.Identity.Links == config.LinksVerified,
 		TrustProxy:    cfg.TrustProxy,
 		Geo:           n.geo(), AnonymizeIP: cfg.Collect.Geo.AnonymizeIP,
