@@ -126,7 +126,7 @@ type rejects struct {
 }
 
 // open opens name and makes it in's; more adds to what an earlier run wrote.
-func (r *rejects) open(in *file.Import, name string, more bool) (err error) {
+func (r *rejects) open(in *file.Import, name string, more bool) (err error) { //nolint:revive // it is what to do
 	if name == "" {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (r *rejects) open(in *file.Import, name string, more bool) (err error) {
 	if more {
 		flags = os.O_CREATE | os.O_WRONLY | os.O_APPEND
 	}
-	if r.file, err = os.OpenFile(name, flags, 0o600); err != nil { // it holds what people did
+	if r.file, err = os.OpenFile(name, flags, 0o600); err != nil { //nolint:gosec // whoever imports names it; it holds what people did
 		return err
 	}
 	r.w = bufio.NewWriter(r.file)

@@ -44,7 +44,7 @@ func longs(rows []longRow, one *serve.Served) []longRow {
 	for i := range one.Answer.Items {
 		x := &one.Answer.Items[i]
 		rows = append(rows, longRow{
-			UserID: one.UserID, Rank: int32(i + 1), ItemID: x.ID, Score: x.Score, Reason: x.Reason, DecisionID: one.DecisionID, //nolint:gosec // a rank
+			UserID: one.UserID, Rank: int32(i + 1), ItemID: x.ID, Score: x.Score, Reason: x.Reason, DecisionID: one.DecisionID,
 		})
 	}
 	return rows
@@ -78,7 +78,7 @@ func newAnswers(w io.Writer, format string, c *recommendCommand) (*answers, erro
 	}
 }
 
-func asLines(w io.Writer, wide bool) *answers {
+func asLines(w io.Writer, wide bool) *answers { //nolint:revive // a way of writing
 	b := bufio.NewWriterSize(w, outBuffer)
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,7 +71,7 @@ func TestRecommendCommand(t *testing.T) {
 		t.Fatalf("parquet: got %d rows, %v", len(long), err)
 	}
 	for i, r := range long {
-		if want := rows[i+1]; r.UserID != want[0] || fmt.Sprint(r.Rank) != want[1] || r.ItemID != want[2] || r.Reason != want[4] {
+		if want := rows[i+1]; r.UserID != want[0] || strconv.Itoa(int(r.Rank)) != want[1] || r.ItemID != want[2] || r.Reason != want[4] {
 			t.Fatalf("row %d: parquet has %+v, csv %v", i, r, want)
 		}
 	}

@@ -122,7 +122,7 @@ func checkItem(id string) error {
 // words cuts a list that is written with sep.
 func words(text, sep string) []any {
 	var out []any
-	for _, w := range strings.Split(text, sep) {
+	for w := range strings.SplitSeq(text, sep) {
 		if w = strings.TrimSpace(w); w != "" && !slices.Contains(out, any(w)) {
 			out = append(out, w)
 		}
