@@ -84,8 +84,8 @@ func (s *Set) changes() {
 		}
 		var out []int32
 		for rank := range s.ranked {
-			if at := int32(rank); ranks[at] || more[at] { //nolint:gosec // thousands at most
-				out = append(out, int32(s.ranked[rank].index))
+			if at := int32(rank); ranks[at] || more[at] {
+				out = append(out, int32(s.ranked[rank].index)) //nolint:gosec // thousands at most
 			}
 		}
 		slices.Sort(out)

@@ -33,7 +33,7 @@ func (r *running) everyone(query string) batched {
 		r.t.Fatalf("the batch answered %d %s", x.status, x.body)
 	}
 	got := batched{items: map[string][]string{}, ids: map[string]string{}}
-	for _, text := range strings.Split(strings.TrimSpace(x.body), "\n") {
+	for text := range strings.SplitSeq(strings.TrimSpace(x.body), "\n") {
 		var line serve.ServedLine
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			r.t.Fatalf("%q: %v", text, err)

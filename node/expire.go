@@ -38,7 +38,7 @@ func (n *Node) expire(ctx context.Context) error {
 		dropped, err := n.expireQuiet(ctx, expiryRest)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it was asked to stop
+			return nil
 		case err != nil:
 			n.log.Error("expire the history of quiet devices; it is tried again with the next walk", slog.Any("error", err))
 		case dropped > 0:

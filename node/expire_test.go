@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -51,7 +51,7 @@ func (w *world) sweep(t *testing.T) int {
 // the same bytes, over one partition and over four.
 func TestExpiry(t *testing.T) {
 	for _, partitions := range []int{1, 4} {
-		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
+		t.Run(strconv.Itoa(partitions), func(t *testing.T) {
 			dir := t.TempDir()
 			w := openWorld(t, dir, partitions)
 			w.feed(t, []json.RawMessage{

@@ -170,7 +170,7 @@ func fetch(ctx context.Context, address, path string) (err error) {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("fetch from %s: it answered %s", req.URL.Host, res.Status)
 	}
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // below our own folder
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func hashOf(it *attune.Item) (uint64, error) {
 // lookAtFeed reads the whole feed before anything of it is taken.
 func (n *Node) lookAtFeed(ctx context.Context, f *config.Feed, path string, now *feedState, read *FeedRead) (err error) {
 	to := n.feedPath(f.Name, ".rejects.ndjson")
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // below our own folder
 	if err != nil {
 		return err
 	}
@@ -248,9 +248,26 @@ func (n *Node) lookAtFeed(ctx context.Context, f *config.Feed, path string, now 
 	return err
 }
 
+// putItems journals items, again and again while the journal is busy.
+func (n *Node) putItems(ctx context.Context, items []attune.Item) error {
+	sink := n.Sink("")
+	for {
+		err := sink.Items(ctx, items)
+		if !errors.Is(err, attune.ErrBusy) {
+			return err
+		}
+		pause := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
 // takeFeed journals what changed, then what is gone.
 func (n *Node) takeFeed(ctx context.Context, f *config.Feed, path string, before, now map[string]uint64, read *FeedRead) error {
-	sink := n.Sink("")
 	var batch []attune.Item
 	put := func(it *attune.Item) error {
 		if it != nil {
@@ -259,20 +276,8 @@ func (n *Node) takeFeed(ctx context.Context, f *config.Feed, path string, before
 		if len(batch) == 0 || it != nil && len(batch) < feedBatch {
 			return nil
 		}
-		for {
-			err := sink.Items(ctx, batch)
-			if !errors.Is(err, attune.ErrBusy) {
-				batch = batch[:0]
-				return err
-			}
-			pause := time.NewTimer(100 * time.Millisecond)
-			select {
-			case <-pause.C:
-			case <-ctx.Done():
-				pause.Stop()
-				return ctx.Err()
-			}
-		}
+		defer func() { batch = batch[:0] }()
+		return n.putItems(ctx, batch)
 	}
 	err := eachFeedItem(ctx, f, path, func(it *attune.Item) error {
 		h, err := hashOf(it)

@@ -58,7 +58,7 @@ func TestFeed(t *testing.T) {
 	if err != nil || !strings.Contains(string(rejects), `is below 0`) {
 		t.Errorf("rejects: got %s, %v", rejects, err)
 	}
-	take := func(what string, force bool, want node.FeedRead) { //nolint:revive // it is the flag
+	take := func(what string, force bool, want node.FeedRead) {
 		t.Helper()
 		if got, err := r.node.Feed(t.Context(), &feed, force); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v; want %+v", what, got, err, want)

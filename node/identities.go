@@ -85,7 +85,7 @@ func distinct(aliases []serve.Alias) []serve.Alias {
 
 // shown sorts external ids by type, verified ones first, then the newest, and
 // drops those that a user it was merged with has too.
-func (n *Node) shown(ids []serve.Identity) []serve.Identity {
+func (*Node) shown(ids []serve.Identity) []serve.Identity {
 	slices.SortFunc(ids, func(a, b serve.Identity) int {
 		verified := 0
 		if a.Verified != b.Verified {

@@ -3,6 +3,7 @@ package node_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,13 +54,13 @@ func (r *running) known(key string) (k known, status int) {
 
 // list writes ids in a line.
 func (k *known) list() string {
-	s := ""
+	var s strings.Builder
 	for _, id := range k.Identities {
-		s += fmt.Sprintf("%s=%s", id.Type, id.ID)
+		fmt.Fprintf(&s, "%s=%s", id.Type, id.ID)
 		if id.Verified {
-			s += "!"
+			s.WriteByte('!')
 		}
-		s += " "
+		s.WriteByte(' ')
 	}
 	return s
 }

@@ -202,7 +202,7 @@ func (b *everyoneReply) end(line *ServedLine) error {
 // flush sends what is gathered. A server that does not know deadlines or
 // flushing sends it when it likes.
 func (b *everyoneReply) flush() error {
-	_ = b.control.SetWriteDeadline(time.Now().Add(batchWrite))
+	_ = b.control.SetWriteDeadline(time.Now().Add(batchWrite)) //nolint:forbidigo // a deadline of the connection is the real clock's
 	if _, err := b.w.Write(b.buf.Bytes()); err != nil {
 		return err
 	}

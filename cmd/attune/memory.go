@@ -49,7 +49,7 @@ func tuneMemory(ctx context.Context, cfg *config.Config) {
 }
 
 // memoryLimit is the limit for a heap of which live bytes were in use at its
-// last collection: room for half as much again, and never below floor.
+// last collection: room for a quarter as much again, and never below floor.
 func memoryLimit(floor, live int64) int64 {
-	return max(floor, live*3/2+64<<20)
+	return max(floor, live*5/4+64<<20)
 }

@@ -145,8 +145,7 @@ func FuzzFeed(f *testing.F) {
 		}
 		for range 10_000 {
 			row, err := r.Next()
-			var fault *file.Fault
-			if errors.As(err, &fault) {
+			if _, fault := errors.AsType[*file.Fault](err); fault {
 				continue
 			}
 			if err != nil {

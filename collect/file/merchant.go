@@ -169,7 +169,7 @@ func (m *merchantXML) next() (Row, error) {
 func (m *merchantXML) broken(err error) error {
 	m.ended = true
 	line, _ := m.d.InputPos()
-	return fmt.Errorf("line %d: the XML does not go on as it should (%s): %w", line, err, attune.ErrInvalid)
+	return fmt.Errorf("line %d: the XML does not go on as it should (%w): %w", line, err, attune.ErrInvalid)
 }
 
 // fields reads the children of an item. What lies deeper (shipping, tax) is
@@ -185,12 +185,8 @@ func (m *merchantXML) fields() (fields []field, err error) {
 		switch x := t.(type) {
 		case xml.StartElement:
 			if depth++; depth == 1 {
-				name, text = columnName(x.Name.Local), text[:0]
-				for _, a := range x.Attr {
-					if name == "link" && a.Name.Local == "href" {
-						text = append(text, a.Value...)
-					}
-				}
+				name = columnName(x.Name.Local)
+				text = append(text[:0], linkOf(name, x.Attr)...)
 			}
 		case xml.CharData:
 			if depth == 1 && len(text)+len(x) <= maxFeedField {
@@ -205,6 +201,16 @@ func (m *merchantXML) fields() (fields []field, err error) {
 			}
 		}
 	}
+}
+
+// linkOf returns the address of Atom's link, which is an attribute.
+func linkOf(name string, attributes []xml.Attr) string {
+	for _, a := range attributes {
+		if name == "link" && a.Name.Local == "href" {
+			return a.Value
+		}
+	}
+	return ""
 }
 
 // unexpected makes the end of a file inside of an item the fault it is.

@@ -55,7 +55,7 @@ func openColumnar(f *os.File) (c *columnar, err error) {
 	}
 	pf, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return nil, fmt.Errorf("it is no Parquet file that can be read (%s): %w", err, attune.ErrInvalid)
+		return nil, fmt.Errorf("it is no Parquet file that can be read (%w): %w", err, attune.ErrInvalid)
 	}
 	c = &columnar{file: pf, groups: pf.RowGroups(), all: pf.NumRows(), buf: make([]parquet.Row, rowsAtOnce)}
 	columns := pf.Schema().Columns()

@@ -62,10 +62,10 @@ func TestResume(t *testing.T) {
 		for i := range 1000 {
 			rows++
 			name := "Seen"
-			switch {
-			case i%50 == 7:
+			switch i % 50 {
+			case 7:
 				name = "Refused"
-			case i%50 == 8:
+			case 8:
 				b.WriteString("nonsense\n")
 				continue
 			}
@@ -87,7 +87,7 @@ func TestResume(t *testing.T) {
 		places := filepath.Join(dir, fmt.Sprint("places", parallel))
 		var rejects bytes.Buffer
 		var ids []string
-		resumed := int64(0)
+		var resumed int64
 		runs := 0
 		for ; ; runs++ {
 			sink := &stopping{left: 5}

@@ -361,7 +361,7 @@ func (r *run) keep(t *taking) error {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
 	}
-	t.kept = time.Now()
+	t.kept = time.Now() //nolint:forbidigo // how often places are kept is no state
 	return r.Places.keep(&t.Place)
 }
 
