@@ -62,7 +62,7 @@ func (k *known) list() string {
 		}
 		s.WriteByte(' ')
 	}
-	return s
+	return s.String()
 }
 
 // TestIdentities: what a person is made of, by all of her ids.
