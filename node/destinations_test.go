@@ -99,7 +99,7 @@ func hooked(cfg *config.Config, url string) {
 	cfg.Segments = []segment.Definition{{Name: "vip", When: `traits.plan == "vip"`}, {Name: "looker", When: "features.views_30d > 0"}}
 	cfg.Destinations = []destination.Definition{{
 		Name: "crm", Kind: destination.KindWebhook, URL: url, Secret: hookSecret, AllowPrivate: true,
-		Timeout: feature.Duration(300 * time.Millisecond), MaxPending: 16,
+		Timeout: feature.Duration(2 * time.Second), MaxPending: 16,
 	}}
 }
 

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/attune-io/attune"
 	"github.com/attune-io/attune/config"
 	"github.com/attune-io/attune/feature"
 )
@@ -37,8 +36,9 @@ func crowded(dir string, partitions int) config.Config {
 
 func openCrowd(t *testing.T, dir string, partitions int) *world {
 	t.Helper()
-	w := &world{now: attune.MillisOf(time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC)), done: make(chan error, 1)}
-	n, err := Open(t.Context(), crowded(dir, partitions), Options{Clock: func() attune.Millis { return w.now }})
+	w := &world{done: make(chan error, 1)}
+	w.clock.Store(time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC).UnixMilli())
+	n, err := Open(t.Context(), crowded(dir, partitions), Options{Clock: w.at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (w *world) crowd(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	read := func(scope, key string) {
-		got, err := entities{w.pipeline.Entities(), w.log}.EntityFeatures(t.Context(), scope, key, w.now)
+		got, err := entities{w.pipeline.Entities(), w.log}.EntityFeatures(t.Context(), scope, key, w.at())
 		if err != nil {
 			t.Fatal(err)
 		}

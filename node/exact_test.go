@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,15 +81,22 @@ type world struct {
 	*Node
 	cancel context.CancelFunc
 	done   chan error
-	now    attune.Millis
+	clock  atomic.Int64
 }
+
+// at is the instant of its clock.
+func (w *world) at() attune.Millis { return attune.Millis(w.clock.Load()) }
+
+// pass moves its clock.
+func (w *world) pass(d time.Duration) { w.clock.Store(int64(w.at().Add(d))) }
 
 func openWorld(t *testing.T, dir string, partitions int) *world {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Dev, cfg.DataDir, cfg.Listen, cfg.AdminListen, cfg.Partitions = true, dir, "127.0.0.1:0", "", partitions
-	w := &world{now: attune.MillisOf(time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC)), done: make(chan error, 1)}
-	n, err := Open(t.Context(), cfg, Options{Clock: func() attune.Millis { return w.now }})
+	w := &world{done: make(chan error, 1)}
+	w.clock.Store(time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC).UnixMilli())
+	n, err := Open(t.Context(), cfg, Options{Clock: w.at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +113,7 @@ func (w *world) feed(t *testing.T, calls []json.RawMessage) {
 	for i, c := range calls {
 		res, err := w.collector.Accept(t.Context(), &collect.Batch{
 			Source: "test", Rank: rankOf(c), Verified: rankOf(c) == attune.Server,
-			ReceivedAt: w.now.Add(time.Duration(i) * time.Second), Events: [][]byte{c},
+			ReceivedAt: w.at().Add(time.Duration(i) * time.Second), Events: [][]byte{c},
 		})
 		if err != nil || res.Accepted != 1 {
 			t.Fatalf("%s: %v %v", c, res.Rejected, err)
@@ -160,7 +168,7 @@ func (w *world) people(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[fmt.Sprint("u", i)] = describe(t, p, w.now)
+		out[fmt.Sprint("u", i)] = describe(t, p, w.at())
 	}
 	for i := range 12 {
 		id := fmt.Sprintf("%08x-2222-4222-8222-222222222222", i)
@@ -168,7 +176,7 @@ func (w *world) people(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[id] = describe(t, p, w.now)
+		out[id] = describe(t, p, w.at())
 	}
 	return out
 }

@@ -62,12 +62,12 @@ func TestExpiry(t *testing.T) {
 			if n := w.sweep(t); n != 0 {
 				t.Fatalf("%d devices expire at once", n)
 			}
-			w.now = w.now.Add(89 * 24 * time.Hour)
+			w.pass(89 * 24 * time.Hour)
 			w.feed(t, []json.RawMessage{browserCall("7", busyDevice, "", "p2")})
 			if n := w.sweep(t); n != 0 {
 				t.Fatalf("%d devices expire after 89 days", n)
 			}
-			w.now = w.now.Add(2 * 24 * time.Hour)
+			w.pass(2 * 24 * time.Hour)
 			// The quiet one, and what was nobody's between u1 and u2.
 			if n := w.sweep(t); n != 2 {
 				t.Fatalf("%d devices expire after 91 days, want 2", n)
@@ -111,12 +111,12 @@ func TestExpiryRace(t *testing.T) {
 	if err := w.pipeline.Checkpoint(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.now = w.now.Add(91 * 24 * time.Hour)
-	cutoff := w.now.Add(-90 * 24 * time.Hour)
+	w.pass(91 * 24 * time.Hour)
+	cutoff := w.at().Add(-90 * 24 * time.Hour)
 	var found []attune.Record
 	err := w.parts.Quiet(t.Context(), cutoff, func(key string, expired bool) error {
 		if expired {
-			found = append(found, attune.Record{Kind: attune.KindExpiry, Key: key, Time: cutoff, ReceivedAt: w.now})
+			found = append(found, attune.Record{Kind: attune.KindExpiry, Key: key, Time: cutoff, ReceivedAt: w.at()})
 		}
 		return nil
 	})
@@ -149,7 +149,7 @@ func TestExpiryOff(t *testing.T) {
 	cfg.Profiles.UnclaimedTTL = 0
 	w.cfg.Store(&cfg)
 	w.feed(t, []json.RawMessage{browserCall("1", quietDevice, "", "p1")})
-	w.now = w.now.Add(900 * 24 * time.Hour)
+	w.pass(900 * 24 * time.Hour)
 	if n := w.sweep(t); n != 0 {
 		t.Errorf("%d devices expire, want none", n)
 	}

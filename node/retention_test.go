@@ -17,12 +17,12 @@ func TestRetention(t *testing.T) {
 	w := openWorld(t, t.TempDir(), 2)
 	defer w.close(t)
 	w.feed(t, []json.RawMessage{json.RawMessage(`{"type":"track","event":"Product Viewed","userId":"u1","properties":{"product_id":"p"}}`)})
-	d := attune.DecisionLog{Decision: attune.Decision{ID: "d1"}, UserID: "u1", At: w.now}
+	d := attune.DecisionLog{Decision: attune.Decision{ID: "d1"}, UserID: "u1", At: w.at()}
 	payload, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := []attune.Record{{Kind: attune.KindDecision, Key: "u:u1", Time: w.now, ReceivedAt: w.now, Payload: payload}}
+	rec := []attune.Record{{Kind: attune.KindDecision, Key: "u:u1", Time: w.at(), ReceivedAt: w.at(), Payload: payload}}
 	if err := w.journal.Append(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestRetention(t *testing.T) {
 	cfg := *w.cfg.Load()
 	cfg.Journal.Retention = feature.Duration(24 * time.Hour)
 	w.cfg.Store(&cfg)
-	w.now = w.now.Add(48 * time.Hour)
+	w.pass(48 * time.Hour)
 	if err := w.trim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +50,11 @@ func TestRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Feature("views_30d", w.now); got != int64(1) {
+	if got := p.Feature("views_30d", w.at()); got != int64(1) {
 		t.Errorf("views after the trim: %v, want 1", got)
 	}
 	// The journal goes on where it was.
-	res, err := w.collector.Accept(t.Context(), &collect.Batch{Source: "test", ReceivedAt: w.now, Events: [][]byte{
+	res, err := w.collector.Accept(t.Context(), &collect.Batch{Source: "test", ReceivedAt: w.at(), Events: [][]byte{
 		[]byte(`{"type":"track","event":"Product Viewed","userId":"u1","properties":{"product_id":"q"}}`),
 	}})
 	if err != nil || res.Accepted != 1 {
