@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -130,7 +131,7 @@ func (e *everyone) Everyone(ctx context.Context, ask *serve.EveryoneAsk, take fu
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := take(&s.Share); err != nil {
+			if err := errors.Join(take(&s.Share), ctx.Err()); err != nil {
 				return err
 			}
 		}
