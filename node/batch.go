@@ -242,13 +242,9 @@ func (b *batch) record(ctx context.Context, one *serve.Served, p *profile.Person
 		Segments: segments, UserID: one.UserID, At: b.now,
 	}
 	for !b.n.recorder.Logged(d, p) {
-		pause := time.NewTimer(recordPatience)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if err := sleep(ctx, recordPatience); err != nil {
 			b.n.log.Warn("a batch ended before all its answers were logged", slog.String("placement", b.Placement))
-			return ctx.Err()
+			return err
 		}
 	}
 	return nil

@@ -63,11 +63,7 @@ func (n *Node) readFeed(ctx context.Context, f *config.Feed) {
 		wait = max(0, f.Pause()-time.Duration(n.clock()-state.At)*time.Millisecond)
 	}
 	for {
-		pause := time.NewTimer(min(wait, f.Pause()))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if sleep(ctx, min(wait, f.Pause())) != nil {
 			return
 		}
 		read, err := n.Feed(ctx, f, false)
@@ -256,12 +252,8 @@ func (n *Node) putItems(ctx context.Context, items []attune.Item) error {
 		if !errors.Is(err, attune.ErrBusy) {
 			return err
 		}
-		pause := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

@@ -97,12 +97,8 @@ func (f *retriever) run(ctx context.Context) error {
 			return err // of closing it
 		}
 		f.log.Error("there is no search index; names are looked through", slog.Duration("again_after", pause), slog.Any("error", err))
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if sleep(ctx, pause) != nil {
 			return nil
-		case <-timer.C:
 		}
 	}
 }

@@ -244,16 +244,12 @@ func DecodeEntity(set *feature.Set, b []byte) (*Entity, error) {
 	if len(b) == 0 || b[0] != entityFormat {
 		return bad()
 	}
-	r := entityReader{b: b[1:]}
-	en := &Entity{owner: identity.Ownership{Owner: string(r.bytes()), Prev: string(r.bytes())}}
-	n := r.uvarint()
-	if r.bad || n > maxVisits {
-		return bad()
-	}
-	for range n {
-		v := visit{from: attune.Millis(r.varint()), to: attune.Millis(r.varint())}
-		raw := r.bytes()
-		if r.bad {
+	d := decoder{b: b[1:]}
+	en := &Entity{owner: identity.Ownership{Owner: d.string(), Prev: d.string()}}
+	for range d.count(maxVisits) {
+		v := visit{from: d.millis(), to: d.millis()}
+		raw := d.take(d.uvarint())
+		if d.bad {
 			return bad()
 		}
 		var err error
@@ -262,47 +258,10 @@ func DecodeEntity(set *feature.Set, b []byte) (*Entity, error) {
 		}
 		en.visits = append(en.visits, v)
 	}
-	if len(r.b) > 0 {
+	if d.bad || len(d.b) > 0 {
 		return bad()
 	}
 	return en, nil
-}
-
-// entityReader reads fields off the front of b.
-type entityReader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *entityReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *entityReader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *entityReader) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	v := r.b[:n]
-	r.b = r.b[n:]
-	return v
 }
 
 // EntityKey returns the store's key of an entity's state of one partition: "e",

@@ -29,7 +29,10 @@ func TestMemoryLimitFollows(t *testing.T) {
 	}
 	live := make([]byte, 2*beside)
 	want := memoryLimit(beside, int64(len(live)))
-	for debug.SetMemoryLimit(-1) < want {
+	for n := 0; debug.SetMemoryLimit(-1) < want; n++ {
+		if n == 1000 {
+			t.Fatalf("with %d in use the limit stays at %d, want %d", len(live), debug.SetMemoryLimit(-1), want)
+		}
 		runtime.GC()
 		time.Sleep(10 * time.Millisecond)
 	}
