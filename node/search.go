@@ -98,7 +98,7 @@ func (f *retriever) run(ctx context.Context) error {
 		}
 		f.log.Error("there is no search index; names are looked through", slog.Duration("again_after", pause), slog.Any("error", err))
 		if sleep(ctx, pause) != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to stop
 		}
 	}
 }
