@@ -33,8 +33,10 @@ test: e2e-deps vet lint vuln ## everything: lint, unit, race, crash, real SDKs, 
 	@out=$$(cd sdk/js && npm test --silent 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | grep -E '# (SKIP|tests|pass|fail|skipped) ?' || { echo "$$out"; exit 1; }
 	@echo "== go test -race ./... (unit, conformance, crash, SDK and browser tests)"
 	@$(GO) test -race -timeout 30m ./...
-	@echo "== the whole of Online Retail, imported twice (not under the race detector: minutes)"
-	@$(GO) test -count=1 -v -run 'TestOnlineRetail/whole' ./node | { grep -v '^=== ' || true; }
+	@echo "== the whole of Online Retail, imported twice and searched (not under the race detector: minutes)"
+	@$(GO) test -count=1 -v -run '(TestOnlineRetail|TestSearchIsPersonal)/whole' ./node | { grep -v '^=== ' || true; }
+	@echo "== a search server (ATTUNE_ELASTIC is its address)"
+	@$(GO) test -count=1 -v -run 'TestConformance|TestSearchOnServer' ./search/elastic ./node | { grep -v '^=== ' || true; }
 	@echo "== the benchmark's own module"
 	@cd bench && $(GO) vet ./... && $(GO) test ./...
 

@@ -209,10 +209,10 @@ type line struct {
 	invoice, item, customer, at string
 }
 
-// outside finds a file that is not in the repository: in the folder that
+// Outside finds a file that is not in the repository: in the folder that
 // ATTUNE_DATA names, else in shared/data beside the checkout. It skips when the
 // file is not there.
-func outside(t *testing.T, name string) string {
+func Outside(t *testing.T, name string) string {
 	t.Helper()
 	const places = 6 // from a package up past the checkout
 	var folders []string
@@ -312,7 +312,7 @@ func TestOnlineRetail(t *testing.T) {
 		case raceEnabled:
 			t.Skip("NOT TESTED under the race detector, where it takes minutes: the whole of Online Retail; its slice is")
 		}
-		onlineRetail(t, outside(t, "online-retail/online_retail.csv.gz"), 3500)
+		onlineRetail(t, Outside(t, "online-retail/online_retail.csv.gz"), 3500)
 	})
 }
 

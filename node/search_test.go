@@ -179,15 +179,10 @@ func TestSearchIsPersonal(t *testing.T) {
 		personalSearch(t, filepath.Join("..", "examples", "shop", "data", "online-retail-slice.csv.gz"))
 	})
 	t.Run("whole", func(t *testing.T) {
-		data := os.Getenv("ATTUNE_DATA")
-		if data == "" {
-			data = filepath.Join("..", "..", "shared", "data")
+		if testing.Short() || underRace {
+			t.Skip("NOT TESTED in short mode or under the race detector: the whole of Online Retail; its slice is")
 		}
-		path := filepath.Join(data, "online-retail", "online_retail.csv.gz")
-		if _, err := os.Stat(path); err != nil || testing.Short() || underRace {
-			t.Skip("NOT TESTED: the whole of Online Retail (it is not there, or the test is short, or under the race detector); its slice is")
-		}
-		personalSearch(t, path)
+		personalSearch(t, node.Outside(t, "online-retail/online_retail.csv.gz"))
 	})
 }
 

@@ -31,7 +31,8 @@
 // position given all above it, the greedy choice has propensity 1 − ε + ε/m and
 // each other ε/m. Pins, what the fallback adds and late answers have 1. Chance is
 // drawn from Query.Seed, the placement and the position alone, so that the same
-// seed in the same world gives the same answer.
+// seed in the same world gives the same answer. The product over the positions is
+// the propensity of the list.
 //
 // It is pure: no I/O, no clock, no goroutine. It reads the catalog and the live
 // statistics that it was handed, which others keep writing.

@@ -1,17 +1,6 @@
 package recommend
 
-// The policy of an exploring placement is ε-greedy at each position, without
-// replacement (Sutton and Barto, Reinforcement Learning, 2nd ed., section 2.2):
-// with probability 1 − ε the position takes the greedy choice among what may
-// stand there given all above, with probability ε one of the m best of those,
-// each as likely, the greedy one among them. So given what is above, an item's
-// propensity is exactly ε/m, and 1 − ε + ε/m for the greedy choice; where there
-// is one choice, and for what is pinned or a fallback fills in afterwards, 1.
-// m is at most Explore.Pool. The product over the positions is the propensity of
-// the list.
-//
-// Chance is a function of Query.Seed, the placement and the position, so that a
-// decision can be made again exactly.
+// The policy, its source and its propensities are in the package's comment.
 
 // choice is what may go to a position.
 type choice struct {

@@ -83,7 +83,7 @@ type Price struct {
 }
 
 // Explore gives a share of the positions to chance, so that what is shown can
-// be learnt from: see explore.go.
+// be learnt from: see the package's comment.
 type Explore struct {
 	Share float64 `json:"share,omitempty" yaml:"share,omitempty"` // 0 to 1
 	// Pool is how many of the best candidates chance draws from; 0 is 50.
